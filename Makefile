@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Debian's python3.11 with venv, and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo setup test lint format clean
+
+demo: setup  ## the web demo on http://127.0.0.1:7860, with the bundled model
+	$(BIN)/python app.py
+
+setup: $(VENV)/.setup  ## create .venv and install what the project needs
+
+test: $(VENV)/.test-setup  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test-setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test-setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "error: Python's venv module is missing; on Debian: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make the second run fast, and a changed requirements file installs again.
+$(VENV)/.setup: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.test-setup: tests/requirements.txt $(VENV)/.setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@

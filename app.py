@@ -1,0 +1,56 @@
+"""The web demo: label probabilities and Grad-CAM for chest X-rays.
+
+python app.py [--model REPO_OR_DIR]     (or the environment variable MODEL_ID)
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from space.errors import UsageError, run_cli
+
+DEFAULT_MODEL = Path(__file__).parent / "space" / "default-model"
+
+
+def build_demo(model: str | None = None):
+    """Load a model and build the page around it.
+
+    Args:
+        model: Folder or Hub repository; None: `MODEL_ID`, else the bundled model.
+
+    Returns:
+        The page, as `gradio.Blocks`.
+
+    Raises:
+        UsageError: The port in the environment is no number, or the model cannot be loaded.
+    """
+    _check_environment()
+    from space.classifier import Classifier
+    from space.ui import build_ui
+
+    chosen = model or os.environ.get("MODEL_ID") or str(DEFAULT_MODEL)
+    name = Path(chosen).resolve().name if Path(chosen).is_dir() else chosen
+    return build_ui(Classifier.load(chosen), name)
+
+
+def _check_environment() -> None:
+    """Settle what gradio reads from the environment at the moment it is imported."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    if not port.isdigit():
+        raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number.")
+
+
+def main() -> None:
+    """Command line of the demo; gradio itself follows GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+    parser = argparse.ArgumentParser(description="Web demo: label probabilities and Grad-CAM for chest X-rays")
+    parser.add_argument("--model", help="model folder or Hub repository (default: MODEL_ID, else the bundled model)")
+    demo = build_demo(parser.parse_args().model)
+    from space.ui import LIMITS
+
+    # Uploads are X-rays: no run history in the visitor's browser.
+    demo.launch(max_file_size=LIMITS.max_bytes, run_history=False, footer_links=["api", "settings"])
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,103 @@
+"""A trained classifier: radiographs in, label probabilities and class activation maps out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from space.errors import UsageError
+from space.gradcam import class_activation_maps
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the model makes of one radiograph.
+
+    Attributes:
+        probabilities: (K,), sums to 1, in the order of the model's labels.
+        maps: Grad-CAM of every class, (K, h, w), >= 0, covering the whole picture.
+    """
+
+    probabilities: np.ndarray
+    maps: np.ndarray
+
+
+class Classifier:
+    """A model repository, loaded: the same numbers as transformers' `pipeline("image-classification")`.
+
+    Attributes:
+        labels: Class names in the order of the logits, as the checkpoint's config names them.
+        operating_point: `{"rule", "positive_label", "threshold"}` from config.json, or None (argmax decides).
+    """
+
+    def __init__(self, model, processor):
+        self.model = model.eval()
+        self.processor = processor
+        self.labels: list[str] = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        self.operating_point: dict | None = getattr(model.config, "operating_point", None)
+
+    @classmethod
+    def load(cls, repo_or_folder: str | Path, revision: str | None = None) -> "Classifier":
+        """Load a model repository (safetensors only, no remote code).
+
+        Args:
+            repo_or_folder: Folder of a model, or `owner/name` on the Hub.
+            revision: Branch, tag or commit SHA on the Hub.
+
+        Raises:
+            UsageError: There is no such model, or it is no image classifier with safetensors weights.
+        """
+        name = str(repo_or_folder)
+        try:
+            model = AutoModelForImageClassification.from_pretrained(name, revision=revision, use_safetensors=True)
+            processor = AutoImageProcessor.from_pretrained(name, revision=revision)
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UsageError(
+                f"no model could be loaded from {name!r}: {reason} Name a folder with config.json and "
+                "model.safetensors, or a Hub repository OWNER/NAME that can be reached from here."
+            ) from error
+        return cls(model, processor)
+
+    def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
+        """Turn radiographs into the model's input, as `pipeline()` does: (B, 3, H, W) float32, normalised."""
+        return self.processor([image.convert("RGB") for image in images], return_tensors="pt")["pixel_values"]
+
+    @torch.inference_mode()
+    def logits(self, images: Sequence[Image.Image]) -> Tensor:
+        """Classify radiographs.
+
+        Args:
+            images: B pictures, as `space.xray.read_xray` returns them.
+
+        Returns:
+            Logits (B, K), float32.
+        """
+        return self.model(self.preprocess(images)).logits.float()
+
+    def probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Like `logits`, as probabilities in [0, 1]: (B, K)."""
+        return self.logits(images).softmax(dim=-1).numpy()
+
+    def explain(self, image: Image.Image) -> Explanation:
+        """Classify one radiograph and compute Grad-CAM for all classes, in one forward pass."""
+        logits, maps = class_activation_maps(self.model, self.preprocess([image]))
+        return Explanation(logits[0].softmax(dim=-1).numpy(), maps[0].numpy())
+
+    def decide(self, probabilities: np.ndarray) -> str:
+        """Name the label that the model's operating point decides for (argmax where it has none).
+
+        Args:
+            probabilities: (K,), in the order of `labels`.
+        """
+        point = self.operating_point
+        if point is None or len(self.labels) != 2 or not math.isfinite(point["threshold"]):
+            return self.labels[int(np.argmax(probabilities))]
+        positive = self.labels.index(point["positive_label"])
+        return self.labels[positive if probabilities[positive] >= point["threshold"] else 1 - positive]

@@ -1,0 +1,47 @@
+"""Errors that a person caused and can mend, and how a command line shows them."""
+
+import os
+import sys
+from collections.abc import Callable
+
+
+class ChestXrayError(Exception):
+    """A failure that one sentence explains: what was got, what is allowed, what to do.
+
+    Attributes:
+        exit_code: What a command line returns: 1 for failures, 2 for usage errors.
+    """
+
+    exit_code = 1
+
+
+class UsageError(ChestXrayError):
+    """The command was given something it cannot work with (a path, an option, a recipe key)."""
+
+    exit_code = 2
+
+
+def run_cli(main: Callable[[], None]) -> None:
+    """Run a command-line entry point and end the process with its exit code.
+
+    Args:
+        main: The entry point; raises `ChestXrayError` for anything the user can mend.
+
+    Raises:
+        SystemExit: With 0 on success, else with the error's exit code (130 after Ctrl-C).
+    """
+    try:
+        main()
+    except ChestXrayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written to the output", file=sys.stderr)
+        raise SystemExit(130) from None
+    except OSError as error:
+        # A full or read-only disk has one clear cause; its traceback explains nothing more.
+        where = f" ({error.filename})" if error.filename else ""
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        print(f"error: {reason}{where}", file=sys.stderr)
+        raise SystemExit(1) from None
+    raise SystemExit(0)

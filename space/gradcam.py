@@ -1,0 +1,78 @@
+"""Grad-CAM for every class from one forward pass, and its picture on top of the radiograph.
+
+Every model of this project splits as features -> head. The gradient of a logit with respect to the last feature map
+flows through the head alone, so Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391) needs no hooks, no backward
+pass through the backbone, and leaves nothing behind in the model.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+# Anchors of matplotlib's "inferno" (CC0): it rises evenly in lightness, so it also reads in gray or when colour-blind.
+INFERNO = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float32)
+
+
+def split(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Split a classifier into features and head.
+
+    Args:
+        model: A timm model inside transformers' TimmWrapper, or any module with `forward_features` and `forward_head`.
+
+    Returns:
+        features: normalised pixels (B, 3, H, W) -> feature map (B, C, h, w).
+        head: feature map (B, C, h, w) -> logits (B, K).
+    """
+    net = getattr(model, "timm_model", model)
+    return net.forward_features, net.forward_head
+
+
+def class_activation_maps(model: nn.Module, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the logits and the exact Grad-CAM of all classes.
+
+    Args:
+        model: Classifier in evaluation mode (see `split`).
+        pixel_values: Normalised pictures (B, 3, H, W).
+
+    Returns:
+        Logits (B, K), and maps (B, K, h, w) after the ReLU, not scaled; a map may be zero everywhere.
+    """
+    features_of, head = split(model)
+    with torch.no_grad():
+        features = features_of(pixel_values)
+    with torch.enable_grad():
+        features.requires_grad_(True)
+        logits = head(features)
+        maps = []
+        for k in range(logits.shape[1]):
+            (gradient,) = torch.autograd.grad(logits[:, k].sum(), features, retain_graph=True)
+            weights = gradient.mean(dim=(2, 3), keepdim=True)
+            maps.append(F.relu((weights * features.detach()).sum(dim=1)))
+    return logits.detach(), torch.stack(maps, dim=1)
+
+
+def overlay(image: Image.Image, activation: np.ndarray, opacity: float) -> Image.Image:
+    """Lay a class activation map over its radiograph.
+
+    The map is scaled by its own maximum; where it is zero the radiograph stays as it is.
+
+    Args:
+        image: Radiograph, mode "L".
+        activation: Map (h, w), values >= 0; covers the whole picture.
+        opacity: Opacity at the map's maximum, in [0, 1].
+
+    Returns:
+        RGB picture of the size of `image`.
+    """
+    peak = float(activation.max())
+    scaled = (activation / peak if peak > 0 else activation).astype(np.float32)
+    heat = np.asarray(Image.fromarray(scaled).resize(image.size, Image.Resampling.BICUBIC)).clip(0, 1)
+    anchors = np.linspace(0, 1, len(INFERNO))
+    colour = np.stack([np.interp(heat, anchors, INFERNO[:, c]) for c in range(3)], axis=-1)
+    gray = np.asarray(image, dtype=np.float32)[..., None]
+    alpha = opacity * heat[..., None]
+    return Image.fromarray(np.rint(gray * (1 - alpha) + colour * alpha).clip(0, 255).astype(np.uint8))

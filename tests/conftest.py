@@ -1,0 +1,88 @@
+"""What all tests share: no network, throw-away caches, phantoms, one short run."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before any library is imported: they read these once.
+_CACHE = tempfile.TemporaryDirectory(prefix="chest-xray-tests-")
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HOME": f"{_CACHE.name}/hf",
+    "HF_DATASETS_CACHE": f"{_CACHE.name}/datasets",
+    "CHEST_XRAY_CACHE": f"{_CACHE.name}/pixels",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_TEMP_DIR": f"{_CACHE.name}/gradio",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+from hub.convert import convert
+from tests.phantoms import write_kaggle_tree
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL_DATA = REPOSITORY.parent / "shared" / "data"
+KERMANY = REAL_DATA / "chest-xray-pneumonia"
+TINY_RECIPE = REPOSITORY / "tests" / "train" / "tiny.toml"
+DEFAULT_MODEL = REPOSITORY / "space" / "default-model"
+
+
+def run_python(*arguments: str | Path, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess:
+    """Run `python ARGUMENTS` in a fresh process with the tests' caches."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+
+
+def launch_finetune(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run `accelerate launch train/finetune.py ARGUMENTS`, as a user would."""
+    launcher = ["-m", "accelerate.commands.launch", "--num_processes", "1", "train/finetune.py"]
+    return run_python(*launcher, *arguments, **environment)
+
+
+@pytest.fixture(scope="session")
+def kaggle_folder(tmp_path_factory) -> Path:
+    """Phantoms in the chest-xray-pneumonia layout."""
+    return write_kaggle_tree(tmp_path_factory.mktemp("kaggle"))
+
+
+@pytest.fixture(scope="session")
+def dataset_folder(kaggle_folder, tmp_path_factory) -> Path:
+    """The phantoms, converted."""
+    folder = tmp_path_factory.mktemp("datasets") / "phantoms"
+    convert(kaggle_folder, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def launched(dataset_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    """A run folder made by accelerate's launcher from a short run on phantoms, and what the launcher printed."""
+    output = tmp_path_factory.mktemp("runs") / "tiny"
+    options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", output, "--init", "scratch"]
+    done = launch_finetune(*options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output, done
+
+
+@pytest.fixture(scope="session")
+def run_folder(launched) -> Path:
+    """The run folder of `launched`."""
+    return launched[0]
+
+
+@pytest.fixture(scope="session")
+def real_kermany() -> Path:
+    """The real chest-xray-pneumonia radiographs; skips where they are not at hand."""
+    if not KERMANY.is_dir():
+        pytest.skip("the real radiographs (../shared/data) are not on this machine")
+    return KERMANY
+
+
+@pytest.fixture(scope="session")
+def real_dataset(real_kermany, tmp_path_factory) -> Path:
+    """The real radiographs, converted."""
+    folder = tmp_path_factory.mktemp("datasets") / "kermany"
+    convert(real_kermany, folder)
+    return folder

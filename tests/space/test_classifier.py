@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from space.classifier import Classifier
+from space.errors import UsageError
+from space.xray import read_xray
+from tests.phantoms import draw_phantom
+
+
+@pytest.fixture(scope="module")
+def classifier(run_folder) -> Classifier:
+    return Classifier.load(run_folder)
+
+
+def test_labels_and_operating_point_come_from_the_checkpoint(classifier):
+    assert classifier.labels == ["NORMAL", "PNEUMONIA"]
+    point = classifier.operating_point
+    assert point["positive_label"] == "PNEUMONIA"
+    assert 0 <= point["threshold"] <= 1
+    above, below = min(1, point["threshold"] + 1e-3), max(0, point["threshold"] - 1e-3)
+    assert classifier.decide(np.array([1 - above, above])) == "PNEUMONIA"
+    assert classifier.decide(np.array([1 - below, below])) == "NORMAL"
+
+
+def test_explain_gives_the_probabilities_of_classify_and_a_map_per_class(classifier):
+    image = draw_phantom(np.random.default_rng(5), pneumonia=True)
+    explanation = classifier.explain(image)
+    assert np.allclose(explanation.probabilities, classifier.probabilities([image])[0], atol=1e-6)
+    assert explanation.maps.shape[0] == 2
+    assert explanation.maps.ndim == 3
+    assert (explanation.maps >= 0).all()
+
+
+def test_a_batch_equals_its_pictures_one_by_one(classifier):
+    random = np.random.default_rng(6)
+    images = [draw_phantom(random, pneumonia=k % 2 == 0, width=100 + 7 * k) for k in range(4)]
+    one_by_one = np.concatenate([classifier.probabilities([image]) for image in images])
+    assert np.allclose(classifier.probabilities(images), one_by_one, atol=1e-5)
+
+
+def test_16_bit_pictures_give_what_their_8_bit_original_gives(classifier, tmp_path):
+    image = draw_phantom(np.random.default_rng(7), pneumonia=True)
+    values = np.asarray(image)
+    stretched = np.rint((values - values.min()) * (255.0 / (values.max() - values.min()))).astype(np.uint8)
+    path = tmp_path / "deep.png"
+    Image.fromarray(values.astype(np.uint16) * 16).save(path)
+    assert np.allclose(
+        classifier.probabilities([read_xray(path).image]),
+        classifier.probabilities([Image.fromarray(stretched)]),
+        atol=1e-6,
+    )
+
+
+def test_a_model_that_cannot_be_loaded_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"config\.json and model\.safetensors"):
+        Classifier.load(tmp_path)

@@ -1,0 +1,103 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from space.xray import Limits, XrayError, read_xray
+from tests.phantoms import draw_phantom
+
+
+@pytest.fixture
+def phantom() -> Image.Image:
+    return draw_phantom(np.random.default_rng(0), pneumonia=False, width=60, height=50)
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
+def test_every_8_bit_mode_of_a_gray_picture_gives_the_same_pixels(phantom, mode):
+    read = read_xray(encode(phantom.convert("RGB").convert(mode) if mode != "P" else phantom.convert("P")))
+    assert read.image.mode == "L"
+    assert np.array_equal(np.asarray(read.image), np.asarray(phantom))
+    assert bool(read.steps) == (mode != "L")
+
+
+def test_16_bit_is_scaled_by_its_own_range_and_not_clipped():
+    values = np.linspace(1000, 5000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    read = read_xray(encode(Image.fromarray(values)))
+    pixels = np.asarray(read.image)
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert np.array_equal(pixels, np.rint((values - 1000.0) / 4000 * 255).astype(np.uint8))
+    assert "own range" in read.steps[0]
+
+
+def test_a_flat_16_bit_picture_is_black():
+    assert not np.asarray(read_xray(encode(Image.fromarray(np.full((8, 8), 700, np.uint16)))).image).any()
+
+
+def test_cmyk_and_bilevel_pictures_are_read():
+    gradient = Image.fromarray(np.tile(np.arange(0, 256, 4, dtype=np.uint8), (16, 1)))
+    cmyk = np.asarray(read_xray(encode(gradient.convert("RGB").convert("CMYK"), "JPEG", quality=95)).image)
+    assert np.abs(cmyk.astype(int) - np.asarray(gradient)).max() <= 6
+    bilevel = np.asarray(read_xray(encode(gradient.point(lambda v: 255 * (v > 127)).convert("1"))).image)
+    assert set(np.unique(bilevel)) == {0, 255}
+
+
+def test_exif_orientation_turns_the_picture_upright(phantom):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    read = read_xray(encode(phantom, "JPEG", exif=exif))
+    assert read.image.size == (phantom.height, phantom.width)
+    assert any("upright" in step for step in read.steps)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "empty"),
+        (b"this is no picture", "unknown_format"),
+        (b"GIF89a" + bytes(40), "unknown_format"),
+        (encode(Image.new("L", (40, 40), 9))[:60], "damaged"),
+        (encode(Image.effect_noise((90, 90), 50), "JPEG")[:900], "damaged"),
+        (encode(Image.new("L", (500, 500))), "too_many_pixels"),
+        (encode(Image.effect_noise((200, 200), 50)), "too_many_bytes"),
+    ],
+)
+def test_what_is_wrong_with_a_file_has_a_code_and_a_sentence(content, code):
+    with pytest.raises(XrayError) as caught:
+        read_xray(content, Limits(max_bytes=20_000, max_pixels=200_000))
+    assert caught.value.code == code
+    assert str(caught.value).endswith(".")
+
+
+def test_the_format_is_told_from_the_content(phantom, tmp_path):
+    path = tmp_path / "really-a-png.jpg"
+    path.write_bytes(encode(phantom))
+    assert np.array_equal(np.asarray(read_xray(path).image), np.asarray(phantom))
+
+
+def test_a_decompression_bomb_is_refused_by_its_header():
+    bomb = bytearray(encode(Image.new("1", (64, 64))))
+    bomb[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height in the PNG header
+    import zlib
+
+    bomb[29:33] = zlib.crc32(bytes(bomb[12:29])).to_bytes(4, "big")
+    with pytest.raises(XrayError) as caught:
+        read_xray(bytes(bomb))
+    assert caught.value.code == "too_many_pixels"
+
+
+def test_animated_pictures_and_missing_files_are_refused(tmp_path):
+    frames = [Image.new("L", (8, 8), value) for value in (0, 90)]
+    with pytest.raises(XrayError) as caught:
+        read_xray(encode(frames[0], save_all=True, append_images=frames[1:]))
+    assert caught.value.code == "several_frames"
+    with pytest.raises(XrayError) as caught:
+        read_xray(Path(tmp_path / "absent.png"))
+    assert caught.value.code == "missing"

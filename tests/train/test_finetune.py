@@ -1,0 +1,206 @@
+import csv
+import json
+import math
+import os
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from datasets import load_dataset
+from safetensors.torch import load_file
+from transformers import AutoModelForImageClassification
+
+from space.errors import UsageError
+from tests.conftest import REPOSITORY, TINY_RECIPE, launch_finetune, run_python
+from train.batches import Normaliser
+from train.data import load_data
+from train.loop import learning_rate_factor, use_all_cores
+from train.model_card import render_card
+
+FILES = {
+    "README.md", "config.json", "figures", "golden.safetensors", "model.safetensors", "predictions.csv", "recipe.toml",
+    "results.json", "tensorboard",
+}  # fmt: skip
+
+PIPELINE = """
+import csv, json, sys
+from PIL import Image
+from transformers import pipeline
+run, dataset = sys.argv[1:]
+classify = pipeline("image-classification", model=run)
+from datasets import load_dataset
+pictures = load_dataset(dataset, split="test")["image"]
+rows = [row for row in csv.DictReader(open(f"{run}/predictions.csv")) if row["split"] == "test"]
+worst = 0
+for row, picture in list(zip(rows, pictures))[::4]:
+    gray = picture.convert("L")
+    for variant in (gray, gray.convert("RGB"), gray.convert("RGBA"), gray.convert("P")):
+        for answer in classify(variant):
+            worst = max(worst, abs(answer["score"] - float(row["prob:" + answer["label"]])))
+print(json.dumps({"worst": worst, "labels": sorted(answer["label"] for answer in classify(gray))}))
+"""
+
+
+@pytest.fixture(scope="module")
+def results(run_folder) -> dict:
+    return json.loads((run_folder / "results.json").read_text())
+
+
+def test_a_short_run_learns_the_phantoms_signal(results):
+    assert results["splits"]["test"]["argmax"]["auroc"]["value"] > 0.9
+
+
+def test_the_run_folder_holds_the_contract(run_folder, results):
+    assert {path.name for path in run_folder.iterdir()} == FILES
+    assert {path.name for path in (run_folder / "figures").iterdir()} == {
+        "confusion_matrix.png", "learning_curves.png", "roc.png",
+    }  # fmt: skip
+    assert not run_folder.with_name("tiny.partial").exists()
+    config = json.loads((run_folder / "config.json").read_text())
+    assert config["label_names"] == ["NORMAL", "PNEUMONIA"]
+    assert config["problem_type"] == "single_label_classification"
+    assert config["pretrained_cfg"]["crop_mode"] == "squash"
+    assert config["operating_point"] == results["operating_point"]
+    assert (run_folder / "recipe.toml").read_text() == TINY_RECIPE.read_text()
+    assert list((run_folder / "tensorboard").rglob("events.out.tfevents.*"))
+    for metrics in results["splits"]["test"].values():
+        for found in metrics.values():
+            assert found["low"] <= found["value"] <= found["high"]
+            assert found["unit"] == "patient"
+
+
+def test_predictions_follow_the_dataset_and_give_the_recorded_accuracy(run_folder, dataset_folder, results):
+    with (run_folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["source", "split", "patient", "label", "predicted", "prob:NORMAL", "prob:PNEUMONIA"]
+    test = [row for row in rows if row["split"] == "test"]
+    assert [row["source"] for row in test] == list(load_dataset(str(dataset_folder), split="test")["source"])
+    assert all(row["label"] == row["source"].split("/")[1] for row in rows)
+    assert all(math.isclose(float(row["prob:NORMAL"]) + float(row["prob:PNEUMONIA"]), 1, abs_tol=1e-8) for row in rows)
+    accuracy = np.mean([row["label"] == row["predicted"] for row in test])
+    assert accuracy == pytest.approx(results["splits"]["test"]["argmax"]["accuracy"]["value"])
+    threshold = results["operating_point"]["threshold"]
+    decided = np.mean([(float(row["prob:PNEUMONIA"]) >= threshold) == (row["label"] == "PNEUMONIA") for row in test])
+    assert decided == pytest.approx(results["splits"]["test"]["operating_point"]["accuracy"]["value"])
+
+
+def test_pipeline_gives_the_recorded_probabilities_in_a_fresh_process_elsewhere(run_folder, dataset_folder, tmp_path):
+    done = run_python("-c", PIPELINE, run_folder, dataset_folder, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["labels"] == ["NORMAL", "PNEUMONIA"]
+    assert answer["worst"] < 1e-4
+
+
+def test_the_golden_outputs_are_reproduced_by_the_saved_model(run_folder):
+    golden = load_file(run_folder / "golden.safetensors")
+    model = AutoModelForImageClassification.from_pretrained(run_folder).eval()
+    config = model.config.pretrained_cfg
+    mean, std = (torch.tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    assert golden["pixels"].dtype == torch.uint8
+    with torch.no_grad():
+        logits = model(pixel_values=Normaliser(mean, std, torch.device("cpu"))(golden["pixels"])).logits
+    assert torch.allclose(logits, golden["logits"], atol=1e-4)
+
+
+def test_the_kept_epoch_is_the_latest_of_the_best_on_validation(results):
+    scores = [row["validation_auroc"] for row in results["history"]]
+    best = [row["epoch"] for row in results["history"] if row["validation_auroc"] == max(scores)]
+    assert results["selection"]["epoch"] == best[-1]
+
+
+def test_the_card_is_rendered_from_the_results_and_says_what_it_must(run_folder, results):
+    card = (run_folder / "README.md").read_text()
+    assert card == render_card(results)
+    auroc = results["splits"]["test"]["argmax"]["auroc"]
+    assert f"| AUROC | {auroc['value']:.3f} | {auroc['low']:.3f} to {auroc['high']:.3f} |" in card
+    assert "not a medical device" in card
+    assert "CC BY 4.0" in card or "cc-by-4.0" in card
+    assert "10.17632/rscbjbr9sj.2" in card
+    assert "--init scratch" in card
+    assert str(run_folder.parent) not in card + json.dumps(results)
+    done = run_python("-m", "train.model_card", run_folder)
+    assert done.returncode == 0, done.stderr
+    assert (run_folder / "README.md").read_text() == card
+
+
+def test_the_cards_snippets_run(run_folder, tmp_path):
+    from PIL import Image
+
+    gray = np.tile(np.arange(0, 4096, 64, dtype=np.uint16), (64, 1))
+    Image.fromarray(gray).save(tmp_path / "xray16.png")
+    Image.fromarray((gray // 16).astype(np.uint8)).save(tmp_path / "xray.png")
+    snippets = re.findall(r"```python\n(.*?)```", (run_folder / "README.md").read_text(), re.DOTALL)
+    assert len(snippets) == 2
+    script = "\n".join(snippets).replace("MODEL_DIR_OR_REPO", str(run_folder))
+    done = run_python("-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answers = [line for line in done.stdout.splitlines() if line.startswith("[{")]
+    assert len(answers) == 2
+
+
+def test_the_launcher_prints_plan_progress_and_results(launched):
+    _, done = launched
+    assert "137 train, 15 validation, 48 test" in done.stdout
+    assert "test, operating point" in done.stdout
+    assert re.search(r"loss=\d", done.stderr)
+    assert "val_auroc=" in done.stderr
+
+
+def test_training_uses_all_cores_although_the_launcher_asks_for_one_thread(launched):
+    _, done = launched
+    assert f"{len(os.sched_getaffinity(0))} threads" in done.stdout
+
+
+def test_threads_are_shared_between_local_processes(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    try:
+        for processes, threads in (("1", 8), ("4", 2), ("64", 1)):
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+            assert use_all_cores() == torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_same_seed_gives_the_same_weights_in_either_way_of_starting(dataset_folder, tmp_path):
+    def weights(name, seed, start):
+        options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", tmp_path / name]
+        done = start(*options, "--init", "scratch", "--seed", seed, "--max-steps", "3")
+        assert done.returncode == 0, done.stderr
+        return load_file(tmp_path / name / "model.safetensors")
+
+    module = weights("module", 5, lambda *options: run_python("-m", "train.finetune", *options))
+    script = weights("script", 5, launch_finetune)
+    other = weights("other", 6, lambda *options: run_python(REPOSITORY / "train/finetune.py", *options, cwd=tmp_path))
+    assert all(torch.equal(tensor, script[name]) for name, tensor in module.items())
+    assert not all(torch.equal(tensor, other[name]) for name, tensor in module.items())
+
+
+def test_a_dataset_without_validation_or_that_does_not_exist_is_refused(dataset_folder, tmp_path):
+    with pytest.raises(UsageError, match="cannot be opened"):
+        load_data(str(tmp_path / "absent"))
+    (tmp_path / "only-test" / "data").mkdir(parents=True)
+    shard = next((dataset_folder / "data").glob("test-*"))
+    (tmp_path / "only-test" / "data" / shard.name).write_bytes(shard.read_bytes())
+    with pytest.raises(UsageError, match="no train and no validation"):
+        load_data(str(tmp_path / "only-test"))
+
+
+def test_a_finished_run_is_never_overwritten(run_folder, dataset_folder):
+    before = (run_folder / "results.json").read_bytes()
+    options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", run_folder, "--init", "scratch"]
+    done = run_python("-m", "train.finetune", *options)
+    assert done.returncode == 2
+    assert "exists already" in done.stderr
+    assert (run_folder / "results.json").read_bytes() == before
+
+
+def test_the_schedule_warms_up_to_its_peak_and_cools_to_zero():
+    factors = [learning_rate_factor(step, warmup=5, total=50) for step in range(51)]
+    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert factors[5] == 1.0
+    assert all(after < before for before, after in pairwise(factors[5:]))
+    assert factors[50] == pytest.approx(0, abs=1e-9)

@@ -1,0 +1,54 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from space.errors import UsageError
+from tests.conftest import TINY_RECIPE, run_python
+from train.recipe import RECIPES, find_recipe, load_recipe
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_loads_and_opens_with_its_story(path):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    header = path.read_text().split("[model]")[0]
+    for word in ("Study:", "Command:", "Reported:", "Ours:", "Deviations:"):
+        assert word in header
+    with pytest.raises(FrozenInstanceError):
+        recipe.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("learning_rate", "learning_rat", "unknown learning_rat.*Allowed.*learning_rate"),
+        ("epochs = 14\n", "", "missing epochs"),
+        ("[model]", "[modle]", "unknown modle.*Allowed.*model"),
+        ("epochs = 14", 'epochs = "many"', "epochs = 'many'; it must be of type int"),
+        ("epochs = 14", "epochs = true", "must be of type int"),
+        ("epochs = 14", "epochs = 0", "at least 1"),
+        ("zoom = [0.95, 1.05]", "zoom = 2", "list of two numbers"),
+        ('precision = "fp32"', 'precision = "fp64"', "one of: auto, fp32, bf16, fp16"),
+        ('"youden"', '"guess"', "one of: argmax, youden"),
+        ("[model]", "[model", "not valid TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_what_is_allowed(tmp_path, old, new, message):
+    text = TINY_RECIPE.read_text()
+    assert old in text
+    path = tmp_path / "recipe.toml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UsageError, match=message):
+        load_recipe(path)
+
+
+def test_an_unknown_recipe_name_lists_the_known_ones():
+    done = run_python("-m", "train.finetune", "--recipe", "nope", "--dataset", "x", "--output", "y")
+    assert done.returncode == 2
+    assert "mobilenetv2-pneumonia" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_recipes_are_found_by_name_and_by_path():
+    assert find_recipe("mobilenetv2-pneumonia").parent == RECIPES
+    assert find_recipe(str(TINY_RECIPE)) == TINY_RECIPE

@@ -1,0 +1,220 @@
+"""Decoded pixels in a memory-mapped cache, and augmentation of whole batches on the training device."""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from space.errors import ChestXrayError
+from space.xray import XrayError, read_xray
+from train.models import input_size, resize
+from train.recipe import AugmentationRecipe
+
+
+def cache_folder() -> Path:
+    """Where decoded pixels are kept between runs (`CHEST_XRAY_CACHE`, else below the user's cache folder)."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "chest-xray"
+    return Path(os.environ.get("CHEST_XRAY_CACHE", default))
+
+
+def cached_pixels(
+    split: datasets.Dataset, size: int, preprocessing: dict, resize: Callable[[Image.Image], np.ndarray], threads: int
+) -> np.ndarray:
+    """Decode and resize every picture of a split once; later runs read the result from disk.
+
+    Args:
+        split: Rows with a column `image`.
+        size: Height and width of the result in pixels.
+        preprocessing: What `resize` does, in plain values; part of the cache's key.
+        resize: Grayscale picture -> (size, size) uint8.
+        threads: Pictures decoded at a time.
+
+    Returns:
+        Memory-mapped (N, size, size) uint8, read-only.
+
+    Raises:
+        ChestXrayError: A picture cannot be read; the message names it.
+    """
+    key = json.dumps([split._fingerprint, len(split), size, preprocessing], sort_keys=True, default=str)
+    path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            _decode(split, size, resize, threads, part)
+            part.replace(path)
+    return np.load(path, mmap_mode="r")
+
+
+def _decode(split: datasets.Dataset, size: int, resize: Callable, threads: int, path: Path) -> None:
+    encoded = split.cast_column("image", datasets.Image(decode=False))
+
+    def one(index: int) -> np.ndarray:
+        stored = encoded[index]["image"]
+        try:
+            return resize(read_xray(stored["bytes"] or stored["path"]).image)
+        except XrayError as error:
+            raise ChestXrayError(f"picture {index} of split {split.split}: {error}") from error
+
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(split), size, size))
+    with ThreadPoolExecutor(threads) as pool:
+        rows = pool.map(one, range(len(split)))
+        for index, row in enumerate(tqdm(rows, total=len(split), desc=f"decoding {split.split}", unit="img")):
+            pixels[index] = row
+    pixels.flush()
+
+
+def load_pixels(splits: dict[str, datasets.Dataset], processor, threads: int) -> dict[str, "PixelDataset"]:
+    """Decoded pixels of every split, resized by the model's own processor."""
+    preprocessing = {"processor": processor.to_dict(), "versions": [version("Pillow"), version("timm")]}
+    return {
+        name: PixelDataset(
+            cached_pixels(split, input_size(processor), preprocessing, partial(resize, processor), threads),
+            split["label"],
+        )
+        for name, split in splits.items()
+    }
+
+
+class PixelDataset(torch.utils.data.Dataset):
+    """Batches of cached pixels and labels.
+
+    Args:
+        pixels: (N, H, W) uint8.
+        labels: (N,) class indices.
+    """
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray):
+        self.pixels = pixels
+        self.labels = torch.as_tensor(np.asarray(labels), dtype=torch.long)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """One batch: pixels (B, 1, H, W) uint8, labels (B,) int64."""
+        return torch.from_numpy(self.pixels[indices]).unsqueeze(1), self.labels[indices]
+
+
+class Normaliser:
+    """uint8 or [0, 1] grayscale pixels -> the model's input, as the saved processor would make it."""
+
+    def __init__(self, mean: Tensor, std: Tensor, device: torch.device):
+        self.mean, self.std = mean.to(device), std.to(device)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Normalise.
+
+        Args:
+            pixels: (B, 1, H, W), uint8 or float in [0, 1].
+
+        Returns:
+            (B, 3, H, W) float32, channels last.
+        """
+        unit = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        return ((unit - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+class Augmenter:
+    """Random geometry and intensity, each picture with its own parameters, one interpolation.
+
+    Args:
+        recipe: Ranges.
+        device: Where the batches live.
+        seed: Seed of this process's random numbers.
+    """
+
+    def __init__(self, recipe: AugmentationRecipe, device: torch.device, seed: int):
+        self.recipe = recipe
+        self.random = torch.Generator(device).manual_seed(seed)
+        self.device = device
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            pixels: (B, 1, H, W) uint8.
+
+        Returns:
+            (B, 1, H, W) float32 in [0, 1].
+        """
+        images = self._geometry(pixels.float() / 255)
+        images = self._intensity(images)
+        if self.recipe.blur_sigma:
+            images = self._blur(images)
+        if self.recipe.noise_std:
+            noise = torch.randn(images.shape, generator=self.random, device=self.device)
+            images = images + noise * self._uniform(len(images), 0, self.recipe.noise_std)
+        if self.recipe.erase_probability:
+            images = self._erase(images)
+        return images.clamp(0, 1)
+
+    def _uniform(self, n: int, low: float, high: float) -> Tensor:
+        """(n, 1, 1, 1) uniform values."""
+        values = torch.rand(n, generator=self.random, device=self.device) * (high - low) + low
+        return values.view(n, 1, 1, 1)
+
+    def _log_uniform(self, n: int, limits: tuple[float, float]) -> Tensor:
+        return self._uniform(n, math.log(limits[0]), math.log(limits[1])).exp()
+
+    def _geometry(self, images: Tensor) -> Tensor:
+        """Rotation, flip, zoom, stretch and shift in one resampling; outside the picture is black."""
+        recipe, n = self.recipe, len(images)
+        angle = self._uniform(n, -recipe.rotation_degrees, recipe.rotation_degrees).deg2rad().flatten()
+        zoom = self._log_uniform(n, recipe.zoom).flatten()
+        stretch = self._log_uniform(n, recipe.stretch).sqrt().flatten()
+        flip = torch.where(self._uniform(n, 0, 1).flatten() < recipe.flip_probability, -1.0, 1.0)
+        # affine_grid maps output to input, so a magnification divides; its coordinates span 2, so a share doubles.
+        across, down = 1 / (zoom * stretch), stretch / zoom
+        cos, sin = angle.cos(), angle.sin()
+        shift = [2 * self._uniform(n, -recipe.shift, recipe.shift).flatten() for _ in range(2)]
+        rows = (flip * cos * across, -flip * sin * down, shift[0], sin * across, cos * down, shift[1])
+        theta = torch.stack(rows, dim=1).view(n, 2, 3)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    def _intensity(self, images: Tensor) -> Tensor:
+        """Gamma, then contrast around the picture's mean, then brightness."""
+        recipe, n = self.recipe, len(images)
+        images = images.clamp(1e-4, 1) ** self._log_uniform(n, recipe.gamma)
+        mean = images.mean(dim=(2, 3), keepdim=True)
+        images = mean + (images - mean) * self._uniform(n, 1 - recipe.contrast, 1 + recipe.contrast)
+        return images + self._uniform(n, -recipe.brightness, recipe.brightness)
+
+    def _blur(self, images: Tensor) -> Tensor:
+        """Separable Gaussian blur with one sigma per picture (pictures stand as groups of one convolution)."""
+        radius = math.ceil(2 * self.recipe.blur_sigma)
+        offsets = torch.arange(-radius, radius + 1, device=self.device, dtype=torch.float32)
+        sigma = self._uniform(len(images), 0.05, self.recipe.blur_sigma).view(-1, 1)
+        kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+        kernel = (kernel / kernel.sum(dim=1, keepdim=True)).view(len(images), 1, 1, -1)
+        batch = F.pad(images.transpose(0, 1), (radius,) * 4, mode="replicate")
+        batch = F.conv2d(batch, kernel, groups=len(images))
+        return F.conv2d(batch, kernel.transpose(2, 3), groups=len(images)).transpose(0, 1)
+
+    def _erase(self, images: Tensor) -> Tensor:
+        """Replace one rectangle by the picture's mean, in a share of the pictures."""
+        recipe, (n, _, height, width) = self.recipe, images.shape
+        side = self._uniform(n, *recipe.erase_area).sqrt()
+        ratio = self._log_uniform(n, (0.5, 2.0)).sqrt()
+        across, down = side * ratio, side / ratio
+        x0, y0 = self._uniform(n, 0, 1) * (1 - across), self._uniform(n, 0, 1) * (1 - down)
+        x = ((torch.arange(width, device=self.device) + 0.5) / width).view(1, 1, 1, width)
+        y = ((torch.arange(height, device=self.device) + 0.5) / height).view(1, 1, height, 1)
+        inside = (x >= x0) & (x < x0 + across) & (y >= y0) & (y < y0 + down)
+        chosen = self._uniform(n, 0, 1) < recipe.erase_probability
+        return torch.where(inside & chosen, images.mean(dim=(2, 3), keepdim=True), images)

@@ -1,0 +1,91 @@
+"""The model's card: every number read from results.json, the prose in the template.
+
+python -m train.model_card RUN     renders RUN/README.md again
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from space.errors import UsageError, run_cli
+
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "sensitivity": "sensitivity (recall)",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f1": "F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+}
+
+
+def render_template(path: Path, **values: object) -> str:
+    """Render a Jinja template of Markdown; a name that `values` lacks is an error, never an empty place."""
+    environment = Environment(  # noqa: S701 - Markdown, not HTML
+        loader=FileSystemLoader(path.parent), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["decimals"] = lambda value, digits=3: f"{value:.{digits}f}"
+    environment.filters["thousands"] = lambda value: f"{value:,}"
+    return environment.get_template(path.name).render(**values)
+
+
+def render_card(results: dict) -> str:
+    """Render the card of a run.
+
+    Args:
+        results: The content of its results.json.
+
+    Returns:
+        README.md: front matter for the Hub, and the text.
+    """
+    template = Path(__file__).with_name("model_card.md.jinja")
+    front_matter = _front_matter(results).to_yaml()
+    return render_template(template, front_matter=front_matter, metric_names=METRIC_NAMES, **results)
+
+
+def _front_matter(results: dict) -> ModelCardData:
+    dataset = results["dataset"]
+    test = results["splits"].get("test", {}).get("argmax", {})
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="image-classification",
+        tags=["medical", "chest-x-ray", "timm", results["recipe"]["name"]],
+        metrics=["accuracy", "roc_auc"],
+        model_name=results["recipe"]["name"],
+        eval_results=[
+            EvalResult(
+                task_type="image-classification",
+                dataset_type=dataset["name"],
+                dataset_name=dataset["title"],
+                dataset_split="test",
+                metric_type={"auroc": "roc_auc"}.get(name, name),
+                metric_name=METRIC_NAMES[name],
+                metric_value=round(test[name]["value"], 4),
+            )
+            for name in METRIC_NAMES
+            if name in test
+        ]
+        or None,
+    )
+
+
+def main() -> None:
+    """Command line: render a run's card again."""
+    parser = argparse.ArgumentParser(prog="python -m train.model_card", description=main.__doc__)
+    parser.add_argument("run", type=Path, help="run folder")
+    path = parser.parse_args().run / "results.json"
+    if not path.is_file():
+        raise UsageError(f"there is no {path}; give a run folder made by train/finetune.py.")
+    path.with_name("README.md").write_text(render_card(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_cli(main)

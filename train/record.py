@@ -1,0 +1,243 @@
+"""From trained weights to a finished run folder: calibration, evaluation, and every file beside the weights."""
+
+import csv
+import json
+import platform
+import shlex
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from scipy.special import softmax
+from torch import Tensor, nn
+from transformers import AutoModelForImageClassification
+
+from space.errors import UsageError
+from train.batches import Normaliser, PixelDataset
+from train.calibration import fit_temperature, fold_temperature, negative_log_likelihood
+from train.data import Data
+from train.figures import save_figures
+from train.loop import Fit, predict_logits
+from train.metrics import RESAMPLES, decide, evaluate_split, youden_threshold
+from train.model_card import METRIC_NAMES, render_card
+from train.models import classifier_layer
+from train.recipe import Recipe
+
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "accelerate", "datasets", "scikit-learn", "Pillow")
+GOLDEN_SEED = 0
+GOLDEN_INPUTS = 4
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was asked for.
+
+    Attributes:
+        folder: Where the run folder is being written.
+        recipe: The recipe, read from `recipe_path`.
+        data: The dataset.
+        seed, init, max_steps: As on the command line.
+        precision: accelerate's mixed precision: "no", "bf16" or "fp16".
+    """
+
+    folder: Path
+    recipe: Recipe
+    recipe_path: Path
+    data: Data
+    seed: int
+    init: str
+    max_steps: int | None
+    precision: str
+
+    @property
+    def init_name(self) -> str:
+        """The starting weights, a local file or folder by its name alone."""
+        return Path(self.init).name if Path(self.init).exists() else self.init
+
+    @property
+    def command(self) -> str:
+        """The command that made the run, with folders by their names alone: a card is no place for local paths."""
+        words = ["accelerate", "launch", "train/finetune.py", "--recipe", self.recipe.name, "--dataset", self.data.name]
+        words += [
+            "--output",
+            self.folder.name.removesuffix(".partial"),
+            "--seed",
+            str(self.seed),
+            "--init",
+            self.init_name,
+        ]
+        return shlex.join(words + (["--max-steps", str(self.max_steps)] if self.max_steps else []))
+
+
+def print_plan(run: Run, splits: dict[str, PixelDataset], device: torch.device) -> None:
+    """Say what is about to happen, before anything long starts."""
+    model, training = run.recipe.model, run.recipe.training
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+    limit = f", at most {run.max_steps} steps" if run.max_steps else ""
+    precision = "fp32" if run.precision == "no" else run.precision
+    print(f"model    {model.architecture}, {model.image_size} px, {' / '.join(run.data.labels)}; start: {run.init}")
+    print(f"images   {counts}")
+    print(f"training {training.epochs} epochs of batches of {training.batch_size}{limit}; seed {run.seed}")
+    print(f"device   {device}, {precision}, {torch.get_num_threads()} threads")
+
+
+def finish_run(
+    run: Run, fitted: Fit, splits: dict[str, PixelDataset], normalise: Normaliser, device: torch.device
+) -> dict:
+    """Calibrate and evaluate the kept weights in fp32, and write everything that a run folder holds.
+
+    Temperature and operating point come from validation alone; the test split is read here, once.
+
+    Returns:
+        The content of results.json.
+    """
+    model = AutoModelForImageClassification.from_pretrained(run.folder).to(device)
+    calibration = _calibrate(model, splits["validation"], normalise)
+    probabilities = {
+        name: softmax(predict_logits(model, splits[name], normalise).astype(np.float64), axis=1)
+        for name in ("validation", "test")
+        if name in splits
+    }
+    point = _operating_point(run, splits["validation"].labels.numpy(), probabilities["validation"])
+    model.config.operating_point = point
+    model.save_pretrained(run.folder)
+    write_golden(run.folder / "golden.safetensors", model, normalise, run.recipe.model.image_size)
+    shutil.copyfile(run.recipe_path, run.folder / "recipe.toml")
+    results = {
+        "recipe": run.recipe.to_dict(),
+        "labels": run.data.labels,
+        "command": run.command,
+        "seed": run.seed,
+        "init": run.init_name,
+        "precision": "fp32" if run.precision == "no" else run.precision,
+        "dataset": run.data.summary(),
+        "images": {name: len(split) for name, split in splits.items()},
+        "environment": environment(device),
+        "train_seconds": sum(row["seconds"] for row in fitted.history),
+        "selection": {"metric": "validation_auroc"} | fitted.kept,
+        "calibration": calibration,
+        "operating_point": point,
+        "resamples": RESAMPLES,
+        "splits": {name: _rules(run, name, splits[name], probabilities[name], point) for name in probabilities},
+        "history": fitted.history,
+    }
+    _write_reports(run, results, splits, probabilities)
+    return results
+
+
+def _calibrate(model: nn.Module, validation: PixelDataset, normalise: Normaliser) -> dict[str, float | str]:
+    """Fit the temperature on validation and fold it into the model; returns what results.json says of it."""
+    logits, truth = predict_logits(model, validation, normalise), validation.labels.numpy()
+    temperature = fit_temperature(logits, truth)
+    fold_temperature(classifier_layer(model), temperature)
+    return {
+        "temperature": temperature,
+        "fitted_on": "validation",
+        "nll_before": negative_log_likelihood(logits, truth),
+        "nll_after": negative_log_likelihood(logits / temperature, truth),
+    }
+
+
+def _write_reports(
+    run: Run, results: dict, splits: dict[str, PixelDataset], probabilities: dict[str, np.ndarray]
+) -> None:
+    """Write results.json, predictions.csv, the figures and the card."""
+    write_json(run.folder / "results.json", results)
+    write_predictions(run.folder / "predictions.csv", run.data, probabilities)
+    shown = "test" if "test" in probabilities else "validation"
+    decided = decide(probabilities[shown], results["operating_point"], run.data.labels)
+    truth = splits[shown].labels.numpy()
+    figures = run.folder / "figures"
+    save_figures(figures, shown, results["history"], run.data.labels, truth, probabilities[shown], decided)
+    (run.folder / "README.md").write_text(render_card(results), encoding="utf-8")
+
+
+def _positive(run: Run) -> int | None:
+    """Index of the positive class of a binary task; None for more classes."""
+    if len(run.data.labels) != 2:
+        return None
+    wanted = run.recipe.evaluation.positive_label
+    if wanted not in run.data.labels:
+        raise UsageError(f"positive_label = {wanted!r} is no class of the dataset: {', '.join(run.data.labels)}.")
+    return run.data.labels.index(wanted)
+
+
+def _operating_point(run: Run, truth: np.ndarray, probabilities: np.ndarray) -> dict | None:
+    positive, rule = _positive(run), run.recipe.evaluation.operating_point
+    if positive is None or rule == "argmax":
+        return None
+    threshold = youden_threshold(truth == positive, probabilities[:, positive])
+    return {"rule": rule, "positive_label": run.data.labels[positive], "threshold": threshold}
+
+
+def _rules(run: Run, name: str, split: PixelDataset, probabilities: np.ndarray, point: dict | None) -> dict[str, dict]:
+    rules = {"argmax": None} | ({"operating_point": point} if point else {})
+    patients, truth = run.data.splits[name]["patient"], split.labels.numpy()
+    return {
+        rule: evaluate_split(
+            truth, probabilities, decide(probabilities, value, run.data.labels), list(patients), _positive(run)
+        )
+        for rule, value in rules.items()
+    }
+
+
+def print_results(results: dict, output: Path) -> None:
+    """Print the table of a finished run."""
+    for name, rules in results["splits"].items():
+        for rule, metrics in rules.items():
+            print(f"\n{name}, {rule.replace('_', ' ')}")
+            for metric, found in metrics.items():
+                print(f"  {METRIC_NAMES[metric]:22} {found['value']:.4f}  [{found['low']:.4f}, {found['high']:.4f}]")
+    print(f"\nwritten: {output}")
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Write plain values as readable JSON (floats keep all their digits; NaN is refused)."""
+    path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_predictions(path: Path, data: Data, probabilities: dict[str, np.ndarray]) -> None:
+    """Write predictions.csv: `source,split,patient,label,predicted,prob:<label>…`; `predicted` is the argmax.
+
+    Args:
+        path: The file.
+        data: The dataset; its rows stand in the order of the probabilities.
+        probabilities: {split: (N, K)}.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["source", "split", "patient", "label", "predicted", *(f"prob:{label}" for label in data.labels)]
+        )
+        for name, values in probabilities.items():
+            rows = data.splits[name].select_columns(["source", "patient", "label"])
+            for row, scores in zip(rows, values, strict=True):
+                names = [data.labels[row["label"]], data.labels[int(scores.argmax())]]
+                writer.writerow([row["source"], name, row["patient"], *names, *(f"{score:.9f}" for score in scores)])
+
+
+def golden_pixels(size: int) -> Tensor:
+    """Seeded synthetic pictures of smooth noise, (4, 1, size, size) uint8."""
+    random = torch.Generator().manual_seed(GOLDEN_SEED)
+    coarse = torch.rand(GOLDEN_INPUTS, 1, 8, 8, generator=random)
+    smooth = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
+    return (smooth * 255).round().to(torch.uint8)
+
+
+@torch.no_grad()
+def write_golden(path: Path, model: nn.Module, normalise, size: int) -> None:
+    """Write golden.safetensors: `pixels` (4, 1, H, W) uint8 and `logits` (4, K) fp32 of the finished model."""
+    pixels = golden_pixels(size)
+    logits = model.eval()(pixel_values=normalise(pixels)).logits.float()
+    save_file({"pixels": pixels, "logits": logits.contiguous()}, path)
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """Device and package versions, as results.json records them."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+    return {"device": name, "python": platform.python_version()} | {package: version(package) for package in PACKAGES}
