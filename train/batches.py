@@ -111,10 +111,16 @@ class PixelDataset(torch.utils.data.Dataset):
 
 
 class Normaliser:
-    """uint8 or [0, 1] grayscale pixels -> the model's input, as the saved processor would make it."""
+    """uint8 or [0, 1] grayscale pixels -> the model's input, as the saved processor would make it.
+
+    Args:
+        mean: (1, 3, 1, 1), on intensities in [0, 1].
+        std: (1, 3, 1, 1).
+        device: Where the result is wanted; pixels from elsewhere are moved there.
+    """
 
     def __init__(self, mean: Tensor, std: Tensor, device: torch.device):
-        self.mean, self.std = mean.to(device), std.to(device)
+        self.mean, self.std, self.device = mean.to(device), std.to(device), device
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Normalise.
@@ -125,6 +131,7 @@ class Normaliser:
         Returns:
             (B, 3, H, W) float32, channels last.
         """
+        pixels = pixels.to(self.device)
         unit = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
         return ((unit - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 

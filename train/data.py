@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
-from datasets.exceptions import DatasetNotFoundError
+from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
 from space.errors import UsageError
 
+SPLITS = ("train", "validation", "test")
 REQUIRED_COLUMNS = {"image", "label", "patient", "source"}
 
 
@@ -42,40 +43,44 @@ def load_data(folder_or_repo: str) -> Data:
     """Open a dataset and check that it can be trained on.
 
     Raises:
-        UsageError: It cannot be opened, lacks a column or a split, or a class is absent from train or validation.
+        UsageError: It cannot be opened, lacks a column or a split, or a class is absent from a split.
     """
-    is_folder = Path(folder_or_repo).is_dir()
+    splits = _open(folder_or_repo)
+    labels = next(iter(splits.values())).features["label"].names
+    for name, split in splits.items():
+        present = set(split["label"])
+        if absent := [label for index, label in enumerate(labels) if index not in present]:
+            raise UsageError(f"--dataset {folder_or_repo}: split {name} has no picture of class {', '.join(absent)}.")
+    card = _card_data(folder_or_repo)
+    name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
+    license_name, citation = str(card.get("license") or ""), card.get("citation") or ""
+    return Data(name, labels, splits, card.get("pretty_name") or name, license_name, citation)
+
+
+def _open(folder_or_repo: str) -> dict[str, datasets.Dataset]:
+    """Open the known splits, with the columns of the dataset contract."""
     try:
-        splits = datasets.load_dataset(folder_or_repo)
-    except (DatasetNotFoundError, OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
+        found = datasets.load_dataset(folder_or_repo)
+    except (DatasetsError, OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
             f"--dataset {folder_or_repo} cannot be opened as a dataset: {reason} Give a folder made by "
             "`python -m hub.convert`, or a dataset repository on the Hub that can be reached from here."
         ) from None
-    lacking = REQUIRED_COLUMNS - set(next(iter(splits.values())).column_names)
-    if lacking:
-        raise UsageError(f"--dataset {folder_or_repo} has no column {', '.join(sorted(lacking))}; see hub.convert.")
-    if missing := [name for name in ("train", "validation") if name not in splits]:
+    columns = next(iter(found.values())).features
+    if lacking := REQUIRED_COLUMNS - set(columns):
         raise UsageError(
-            f"--dataset {folder_or_repo} has no {' and no '.join(missing)} split (it has: {', '.join(splits)}); "
+            f"--dataset {folder_or_repo} has no column {', '.join(sorted(lacking))} (it has: {', '.join(columns)}). "
+            "`python -m hub.convert` writes the columns that are needed."
+        )
+    if not isinstance(columns["label"], datasets.ClassLabel):
+        raise UsageError(f"--dataset {folder_or_repo}: the column label must be a ClassLabel, which names the classes.")
+    if missing := [name for name in SPLITS[:2] if name not in found]:
+        raise UsageError(
+            f"--dataset {folder_or_repo} has no {' and no '.join(missing)} split (it has: {', '.join(found)}); "
             "training needs both, and a test split is never used for choosing."
         )
-    labels = splits["train"].features["label"].names
-    for name in ("train", "validation"):
-        present = set(splits[name]["label"])
-        if absent := [label for index, label in enumerate(labels) if index not in present]:
-            raise UsageError(f"split {name} has no picture of class {', '.join(absent)}.")
-    card = _card_data(folder_or_repo)
-    name = Path(folder_or_repo).resolve().name if is_folder else folder_or_repo
-    return Data(
-        name,
-        labels,
-        dict(splits),
-        card.get("pretty_name") or name,
-        str(card.get("license") or ""),
-        card.get("citation") or "",
-    )
+    return {name: found[name] for name in SPLITS if name in found}
 
 
 def _card_data(folder_or_repo: str) -> dict:

@@ -18,7 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 from space.errors import UsageError, run_cli
 from train.batches import Normaliser, load_pixels
 from train.data import load_data
-from train.folders import check_free, written_whole
+from train.folders import check_free, partial_of, written_whole
 from train.loop import fit, mixed_precision, use_all_cores
 from train.models import IMAGENET, build, normalisation
 from train.recipe import find_recipe, load_recipe
@@ -49,8 +49,8 @@ def main() -> None:
     check_free(args.output)
     data = load_data(args.dataset)
     precision = mixed_precision(recipe.training.precision)
-    folder = args.output.absolute().with_name(args.output.name + ".partial")
-    accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=folder)
+    run = Run(partial_of(args.output), recipe, recipe_path, data, args.seed, args.init, args.max_steps, precision)
+    accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=run.folder)
     threads = use_all_cores()
     set_seed(args.seed)
     model, processor = build(recipe.model, data.labels, args.init)
@@ -59,10 +59,9 @@ def main() -> None:
     normalise = Normaliser(*normalisation(processor), accelerator.device)
     with written_whole(args.output) if accelerator.is_main_process else nullcontext():
         accelerator.init_trackers("tensorboard")
-        run = Run(folder, recipe, recipe_path, data, args.seed, args.init, args.max_steps, precision)
         if accelerator.is_main_process:
             print_plan(run, splits, accelerator.device)
-        fitted = fit(accelerator, model, recipe, splits, normalise, folder, args.seed, args.max_steps)
+        fitted = fit(accelerator, model, recipe, splits, normalise, run.folder, args.seed, args.max_steps)
         if accelerator.is_main_process:
             results = finish_run(run, fitted, splits, normalise, accelerator.device)
         accelerator.wait_for_everyone()

@@ -18,6 +18,12 @@ def check_free(path: Path) -> None:
         raise UsageError(f"--output {path} exists already. Name another folder, or delete that one first.")
 
 
+def partial_of(path: Path) -> Path:
+    """The temporary folder in which `path` is being written."""
+    path = path.absolute()
+    return path.with_name(path.name + ".partial")
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path` that becomes `path` when the block ends without an error.
@@ -33,7 +39,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     path = path.absolute()
     check_free(path)
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_of(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:

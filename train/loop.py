@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from space.errors import ChestXrayError
 from train.batches import Augmenter, Normaliser, PixelDataset
 from train.metrics import auroc
 from train.recipe import Recipe, TrainingRecipe
@@ -206,6 +207,11 @@ def _validate(accelerator: Accelerator, model: nn.Module, loader: DataLoader, no
         all_logits.append(gathered[0].cpu())
         all_labels.append(gathered[1].cpu())
     logits, labels = torch.cat(all_logits), torch.cat(all_labels)
+    if not logits.isfinite().all():
+        raise ChestXrayError(
+            "training diverged: the model's outputs are no longer finite. Lower learning_rate in the recipe, "
+            'or set precision = "fp32".'
+        )
     return {
         "validation_loss": float(F.cross_entropy(logits, labels)),
         "validation_auroc": auroc(labels.numpy(), logits.softmax(dim=1).numpy()),
@@ -219,10 +225,9 @@ def predict_logits(model: nn.Module, split: PixelDataset, normalise: Normaliser,
     Returns:
         Logits (N, K) float32, in the order of the split.
     """
-    device = next(model.parameters()).device
     model.eval()
     logits = []
     for start in range(0, len(split), batch_size):
         pixels, _ = split.__getitems__(list(range(start, min(start + batch_size, len(split)))))
-        logits.append(model(pixel_values=normalise(pixels.to(device))).logits.float().cpu())
+        logits.append(model(pixel_values=normalise(pixels)).logits.float().cpu())
     return torch.cat(logits).numpy()

@@ -37,6 +37,9 @@ GOLDEN_INPUTS = 4
 class Run:
     """What was asked for.
 
+    Raises:
+        UsageError: The recipe's positive label is no class of a binary dataset.
+
     Attributes:
         folder: Where the run folder is being written.
         recipe: The recipe, read from `recipe_path`.
@@ -53,6 +56,16 @@ class Run:
     init: str
     max_steps: int | None
     precision: str
+
+    def __post_init__(self):
+        wanted, labels = self.recipe.evaluation.positive_label, self.data.labels
+        if len(labels) == 2 and wanted not in labels:
+            raise UsageError(f"positive_label = {wanted!r} in the recipe; it must be one of: {', '.join(labels)}.")
+
+    @property
+    def positive(self) -> int | None:
+        """Index of the positive class of a binary task; None for more classes."""
+        return self.data.labels.index(self.recipe.evaluation.positive_label) if len(self.data.labels) == 2 else None
 
     @property
     def init_name(self) -> str:
@@ -96,6 +109,7 @@ def finish_run(
     Returns:
         The content of results.json.
     """
+    torch.backends.cudnn.allow_tf32 = False  # on a GPU "fp32" would else compute convolutions with 10 bits of mantissa
     model = AutoModelForImageClassification.from_pretrained(run.folder).to(device)
     calibration = _calibrate(model, splits["validation"], normalise)
     probabilities = {
@@ -157,18 +171,8 @@ def _write_reports(
     (run.folder / "README.md").write_text(render_card(results), encoding="utf-8")
 
 
-def _positive(run: Run) -> int | None:
-    """Index of the positive class of a binary task; None for more classes."""
-    if len(run.data.labels) != 2:
-        return None
-    wanted = run.recipe.evaluation.positive_label
-    if wanted not in run.data.labels:
-        raise UsageError(f"positive_label = {wanted!r} is no class of the dataset: {', '.join(run.data.labels)}.")
-    return run.data.labels.index(wanted)
-
-
 def _operating_point(run: Run, truth: np.ndarray, probabilities: np.ndarray) -> dict | None:
-    positive, rule = _positive(run), run.recipe.evaluation.operating_point
+    positive, rule = run.positive, run.recipe.evaluation.operating_point
     if positive is None or rule == "argmax":
         return None
     threshold = youden_threshold(truth == positive, probabilities[:, positive])
@@ -180,7 +184,7 @@ def _rules(run: Run, name: str, split: PixelDataset, probabilities: np.ndarray, 
     patients, truth = run.data.splits[name]["patient"], split.labels.numpy()
     return {
         rule: evaluate_split(
-            truth, probabilities, decide(probabilities, value, run.data.labels), list(patients), _positive(run)
+            truth, probabilities, decide(probabilities, value, run.data.labels), list(patients), run.positive
         )
         for rule, value in rules.items()
     }
@@ -233,7 +237,7 @@ def golden_pixels(size: int) -> Tensor:
 def write_golden(path: Path, model: nn.Module, normalise, size: int) -> None:
     """Write golden.safetensors: `pixels` (4, 1, H, W) uint8 and `logits` (4, K) fp32 of the finished model."""
     pixels = golden_pixels(size)
-    logits = model.eval()(pixel_values=normalise(pixels)).logits.float()
+    logits = model.eval()(pixel_values=normalise(pixels)).logits.float().cpu()
     save_file({"pixels": pixels, "logits": logits.contiguous()}, path)
 
 

@@ -204,3 +204,24 @@ def test_the_schedule_warms_up_to_its_peak_and_cools_to_zero():
     assert factors[5] == 1.0
     assert all(after < before for before, after in pairwise(factors[5:]))
     assert factors[50] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_positive_label_that_the_dataset_lacks_is_refused_before_training(dataset_folder, tmp_path):
+    recipe = tmp_path / "other.toml"
+    recipe.write_text(TINY_RECIPE.read_text().replace('"PNEUMONIA"', '"FRACTURE"'))
+    options = ["--recipe", recipe, "--dataset", dataset_folder, "--output", tmp_path / "run", "--init", "scratch"]
+    done = run_python("-m", "train.finetune", *options)
+    assert done.returncode == 2
+    assert "one of: NORMAL, PNEUMONIA" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_says_so_and_leaves_nothing(dataset_folder, tmp_path):
+    recipe = tmp_path / "hot.toml"
+    recipe.write_text(TINY_RECIPE.read_text().replace("learning_rate = 3e-3", "learning_rate = 1e30"))
+    options = ["--recipe", recipe, "--dataset", dataset_folder, "--output", tmp_path / "run", "--init", "scratch"]
+    done = run_python("-m", "train.finetune", *options, "--max-steps", "4")
+    assert done.returncode == 1
+    assert "diverged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hot.toml"]
