@@ -24,7 +24,7 @@ format: $(VENV)/.test-setup
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache
 
-$(BIN)/python:
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -32,7 +32,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps make the second run fast, and a changed requirements file installs again.
-$(VENV)/.setup: requirements.txt | $(BIN)/python
+$(VENV)/.setup: requirements.txt | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

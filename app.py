@@ -37,8 +37,8 @@ def _check_environment() -> None:
     """Settle what gradio reads from the environment at the moment it is imported."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
-    if not port.isdigit():
-        raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number.")
+    if not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number, 1 to 65535.")
 
 
 def main() -> None:
@@ -48,8 +48,11 @@ def main() -> None:
     demo = build_demo(parser.parse_args().model)
     from space.ui import LIMITS
 
-    # Uploads are X-rays: no run history in the visitor's browser.
-    demo.launch(max_file_size=LIMITS.max_bytes, run_history=False, footer_links=["api", "settings"])
+    # A port that was asked for is meant: without `server_port` gradio would take the next free one in silence. Uploads
+    # are X-rays: no history of runs in the visitor's browser.
+    port = int(os.environ["GRADIO_SERVER_PORT"]) if "GRADIO_SERVER_PORT" in os.environ else None
+    links = ["api", "settings"]
+    demo.launch(server_port=port, max_file_size=LIMITS.max_bytes, run_history=False, footer_links=links)
 
 
 if __name__ == "__main__":

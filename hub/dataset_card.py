@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from datasets import DatasetInfo, Features
+from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
 from hub.kaggle import ChestXrayPneumonia, Record
@@ -13,57 +13,56 @@ SIZE_CATEGORIES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"))
 
 
 def write_card(
-    folder: Path,
-    layout: ChestXrayPneumonia,
-    records: list[Record],
-    features: Features,
-    *,
-    official: bool,
-    fraction: float,
-    seed: int,
+    folder: Path, layout: ChestXrayPneumonia, records: list[Record], features: Features, seed: int | None
 ) -> None:
-    """Write README.md into a dataset folder.
+    """Write README.md into a dataset folder whose parquet files are written already.
 
     Args:
         folder: Dataset folder.
         layout: Where the pictures come from.
         records: Every picture with its final split.
         features: The dataset's columns.
-        official: Whether the publisher's validation split was kept.
-        fraction: Share of the validation split, if it was cut anew.
-        seed: Seed of that cut.
+        seed: Seed with which validation was cut anew; None: the publisher's own split was kept.
     """
-    splits = list(dict.fromkeys(record.split for record in records))
-    images = Counter((record.split, record.label) for record in records)
-    patients = {split: len({record.patient for record in records if record.split == split}) for split in splits}
-    unknown = sum(record.patient is None for record in records)
-    info = DatasetInfo(features=features)
-    data = DatasetCardData(
-        license=layout.license,
-        task_categories=["image-classification"],
-        size_categories=[next((name for most, name in SIZE_CATEGORIES if len(records) < most), "n>100K")],
-        tags=["medical", "chest-x-ray", "radiology"],
-        pretty_name=layout.title,
-        configs=[
-            {
-                "config_name": "default",
-                "data_files": [{"split": split, "path": f"data/{split}-*"} for split in splits],
-            }
-        ],
-        citation=layout.citation,
-        dataset_info={"features": info._to_yaml_dict()["features"]},
-    )
+    by_split: dict[str, list[Record]] = {}
+    for record in records:
+        by_split.setdefault(record.split, []).append(record)
+    patients = {name: len({r.patient for r in rows if r.patient is not None}) for name, rows in by_split.items()}
     text = render_template(
         Path(__file__).with_name("dataset_card.md.jinja"),
-        front_matter=data.to_yaml(),
+        front_matter=_front_matter(folder, layout, by_split, features).to_yaml(),
         layout=layout,
-        splits=splits,
-        images=images,
+        splits=list(by_split),
+        images=Counter((record.split, record.label) for record in records),
         patients=patients,
-        unknown=unknown,
+        unknown=sum(record.patient is None for record in records),
         total=len(records),
-        official=official,
-        percent=fraction * 100,
+        percent=100 * len(by_split["validation"]) / (len(by_split["validation"]) + len(by_split["train"])),
         seed=seed,
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _front_matter(
+    folder: Path, layout: ChestXrayPneumonia, by_split: dict[str, list[Record]], features: Features
+) -> DatasetCardData:
+    """What the Hub reads. The sizes also tell `load_dataset` one version of a folder from another."""
+    total = sum(map(len, by_split.values()))
+    stored = {name: sum(record.path.stat().st_size for record in rows) for name, rows in by_split.items()}
+    info = DatasetInfo(
+        features=features,
+        splits=SplitDict({name: SplitInfo(name, stored[name], len(rows)) for name, rows in by_split.items()}),
+        download_size=sum(path.stat().st_size for path in folder.glob("data/*.parquet")),
+        dataset_size=sum(stored.values()),
+    )
+    files = [{"split": name, "path": f"data/{name}-*"} for name in by_split]
+    return DatasetCardData(
+        license=layout.license,
+        task_categories=["image-classification"],
+        size_categories=[next((name for most, name in SIZE_CATEGORIES if total < most), "n>100K")],
+        tags=["medical", "chest-x-ray", "radiology"],
+        pretty_name=layout.title,
+        configs=[{"config_name": "default", "data_files": files}],
+        citation=layout.citation,
+        dataset_info=info._to_yaml_dict(),
+    )

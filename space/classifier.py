@@ -1,13 +1,13 @@
 """A trained classifier: radiographs in, label probabilities and class activation maps out."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
@@ -51,18 +51,23 @@ class Classifier:
             revision: Branch, tag or commit SHA on the Hub.
 
         Raises:
-            UsageError: There is no such model, or it is no image classifier with safetensors weights.
+            UsageError: There is no such model, it is damaged, or it is no image classifier that fits here.
         """
         name = str(repo_or_folder)
+        options = {"revision": revision, "trust_remote_code": False}
         try:
-            model = AutoModelForImageClassification.from_pretrained(name, revision=revision, use_safetensors=True)
-            processor = AutoImageProcessor.from_pretrained(name, revision=revision)
-        except (OSError, ValueError, KeyError) as error:
+            model, found = AutoModelForImageClassification.from_pretrained(
+                name, use_safetensors=True, output_loading_info=True, **options
+            )
+            processor = AutoImageProcessor.from_pretrained(name, **options)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UsageError(
                 f"no model could be loaded from {name!r}: {reason} Name a folder with config.json and "
                 "model.safetensors, or a Hub repository OWNER/NAME that can be reached from here."
             ) from error
+        if problem := _unfit(model, found["missing_keys"]):
+            raise UsageError(f"the model {name!r} cannot be served: {problem}")
         return cls(model, processor)
 
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
@@ -90,14 +95,30 @@ class Classifier:
         logits, maps = class_activation_maps(self.model, self.preprocess([image]))
         return Explanation(logits[0].softmax(dim=-1).numpy(), maps[0].numpy())
 
-    def decide(self, probabilities: np.ndarray) -> str:
-        """Name the label that the model's operating point decides for (argmax where it has none).
 
-        Args:
-            probabilities: (K,), in the order of `labels`.
-        """
-        point = self.operating_point
-        if point is None or len(self.labels) != 2 or not math.isfinite(point["threshold"]):
-            return self.labels[int(np.argmax(probabilities))]
-        positive = self.labels.index(point["positive_label"])
-        return self.labels[positive if probabilities[positive] >= point["threshold"] else 1 - positive]
+def _unfit(model, missing_keys: Collection[str]) -> str | None:
+    """Why a model that did load cannot be served; None if it can."""
+    if missing_keys:
+        return f"its weights lack {len(missing_keys)} tensors, first {min(missing_keys)!r}; they would be random."
+    if model.config.num_labels < 2 or model.config.problem_type not in (None, "single_label_classification"):
+        return "it must choose one of at least two labels."
+    if not hasattr(getattr(model, "timm_model", model), "forward_features"):
+        return f"{type(model).__name__} does not split into features and head; give a timm model (TimmWrapper)."
+    return None
+
+
+def decide(probabilities: np.ndarray, point: dict | None, labels: Sequence[str]) -> np.ndarray:
+    """Turn probabilities into decisions, by an operating point or, where there is none, by argmax.
+
+    Args:
+        probabilities: (N, K).
+        point: `{"rule", "positive_label", "threshold"}` of a binary task, or None.
+        labels: Class names in the order of the probabilities.
+
+    Returns:
+        Class indices (N,).
+    """
+    if point is None:
+        return probabilities.argmax(axis=1)
+    positive = labels.index(point["positive_label"])
+    return np.where(probabilities[:, positive] >= point["threshold"], positive, 1 - positive)

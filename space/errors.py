@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from safetensors import SafetensorError
+
 
 class ChestXrayError(Exception):
     """A failure that one sentence explains: what was got, what is allowed, what to do.
@@ -36,12 +38,16 @@ def run_cli(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        print("interrupted: nothing was written to the output", file=sys.stderr)
+        print("interrupted: the output was not written", file=sys.stderr)
         raise SystemExit(130) from None
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         # A full or read-only disk has one clear cause; its traceback explains nothing more.
-        where = f" ({error.filename})" if error.filename else ""
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        print(f"error: {reason}{where}", file=sys.stderr)
+        print(f"error: {_reason(error)}", file=sys.stderr)
         raise SystemExit(1) from None
     raise SystemExit(0)
+
+
+def _reason(error: OSError | SafetensorError) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno) + (f" ({error.filename})" if error.filename else "")
+    return str(error)

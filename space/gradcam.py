@@ -14,7 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 # Anchors of matplotlib's "inferno" (CC0): it rises evenly in lightness, so it also reads in gray or when colour-blind.
-INFERNO = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float32)
+_ANCHORS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)])
+_CHANNELS = [np.interp(np.linspace(0, 4, 256), range(5), channel) for channel in _ANCHORS.T]
+INFERNO = np.stack(_CHANNELS, axis=1).round().astype(np.uint8).tobytes()
 
 
 def split(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
@@ -69,10 +71,10 @@ def overlay(image: Image.Image, activation: np.ndarray, opacity: float) -> Image
         RGB picture of the size of `image`.
     """
     peak = float(activation.max())
-    scaled = (activation / peak if peak > 0 else activation).astype(np.float32)
-    heat = np.asarray(Image.fromarray(scaled).resize(image.size, Image.Resampling.BICUBIC)).clip(0, 1)
-    anchors = np.linspace(0, 1, len(INFERNO))
-    colour = np.stack([np.interp(heat, anchors, INFERNO[:, c]) for c in range(3)], axis=-1)
-    gray = np.asarray(image, dtype=np.float32)[..., None]
-    alpha = opacity * heat[..., None]
-    return Image.fromarray(np.rint(gray * (1 - alpha) + colour * alpha).clip(0, 255).astype(np.uint8))
+    scaled = (activation * (255 / peak) if peak > 0 else activation).astype(np.uint8)
+    # Pillow blends in 8 bits: in floating point a large radiograph would take gigabytes.
+    heat = Image.fromarray(scaled).resize(image.size, Image.Resampling.BICUBIC)
+    colour = heat.copy()
+    colour.putpalette(INFERNO)
+    mask = heat.point([round(opacity * value) for value in range(256)])
+    return Image.composite(colour.convert("RGB"), image.convert("RGB"), mask)

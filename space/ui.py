@@ -1,9 +1,10 @@
 """The page: one tab with label probabilities, one with Grad-CAM, and the named API endpoints behind them."""
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
-from space.classifier import Classifier
+from space.classifier import Classifier, decide
 from space.gradcam import overlay
 from space.xray import ALLOWED, Limits, XrayError, read_xray
 
@@ -18,7 +19,44 @@ CAPTION = (
 )
 # No share button: it would upload the visitor's X-ray to a public forum.
 PICTURE = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
-FILE_LABEL = "Frontal chest X-ray (PNG or JPEG, 8 or 16 bit)"
+FILE_LABEL = "Frontal chest X-ray (PNG or JPEG, 8 or 16 bit, up to 10 MiB)"
+
+
+class _Answers:
+    """What the page's events and the API's endpoints answer."""
+
+    def __init__(self, classifier: Classifier):
+        self.classifier = classifier
+
+    def classify(self, file: str | None) -> dict[str, float]:
+        """Label probabilities of one frontal chest X-ray (a PNG or JPEG file)."""
+        probabilities = self.classifier.probabilities([_read(file)])[0]
+        return dict(zip(self.classifier.labels, probabilities.tolist(), strict=True))
+
+    def explain(self, file: str | None, label: str, opacity: float) -> Image.Image:
+        """Grad-CAM of one class, laid over the X-ray; the opacity lies between 0 and 1."""
+        image = _read(file)
+        maps = self.classifier.explain(image).maps
+        return overlay(image, maps[self.classifier.labels.index(label)], opacity)
+
+    def explain_if_any(self, file: str | None, label: str, opacity: float) -> Image.Image | None:
+        """Like `explain`, but silent: the answer to events that nobody asked to explain a picture with."""
+        return self.explain(file, label, opacity) if _preview(file) else None
+
+    def verdict(self, scores: dict[str, float] | None) -> str:
+        """What the scores decide, and by which rule."""
+        if not scores:
+            return ""
+        labels, point = self.classifier.labels, self.classifier.operating_point
+        probabilities = np.array([[scores[label] for label in labels]])
+        highest, decided = (labels[int(decide(probabilities, rule, labels)[0])] for rule in (None, point))
+        if point is None:
+            return f"Highest probability: **{highest}**."
+        return (
+            f"Highest probability: **{highest}**. Decision at the operating point: **{decided}**, because "
+            f"{point['positive_label']} is called from a probability of {point['threshold']:.3f}. That threshold was "
+            f"fixed on validation ({point['rule']}); it changes no probability."
+        )
 
 
 def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
@@ -32,23 +70,7 @@ def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
         Blocks with the endpoints `/classify` (file -> label probabilities) and `/explain` (file, class label, opacity
         -> overlay).
     """
-
-    def classify(file: str | None) -> dict[str, float]:
-        """Label probabilities of one frontal chest X-ray (a PNG or JPEG file)."""
-        probabilities = classifier.probabilities([_read(file)])[0]
-        return dict(zip(classifier.labels, probabilities.tolist(), strict=True))
-
-    def explain(file: str | None, label: str, opacity: float) -> Image.Image:
-        """Grad-CAM of one class, laid over the X-ray; the opacity lies between 0 and 1."""
-        image = _read(file)
-        return overlay(image, classifier.explain(image).maps[classifier.labels.index(label)], opacity)
-
-    def explain_if_any(file: str | None, label: str, opacity: float) -> Image.Image | None:
-        return explain(file, label, opacity) if file else None
-
-    def decision(scores: dict[str, float] | None) -> str:
-        return _decision(classifier, scores) if scores else ""
-
+    answers, point = _Answers(classifier), classifier.operating_point
     with gr.Blocks(title="Chest X-ray classifier", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(f"# Chest X-ray classifier\n\n{NOTICE}\n\nModel: `{model_name}`")
         with gr.Tab("Classify"), gr.Row():
@@ -62,26 +84,23 @@ def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
         with gr.Tab("Grad-CAM"), gr.Row():
             with gr.Column():
                 explained = gr.File(label=FILE_LABEL)
-                target = gr.Radio(classifier.labels, value=_default_label(classifier), label="Class to explain")
+                default = point["positive_label"] if point else classifier.labels[0]
+                target = gr.Radio(classifier.labels, value=default, label="Class to explain")
                 opacity = gr.Slider(0, 1, value=0.6, step=0.05, label="Opacity")
                 explain_button = gr.Button("Explain", variant="primary")
             with gr.Column():
                 heat = gr.Image(label="Grad-CAM overlay", **PICTURE)
                 gr.Markdown(CAPTION)
 
-        gr.on([classify_button.click, xray.upload], classify, xray, scores, api_name="classify")
-        explain_button.click(explain, [explained, target, opacity], heat, api_name="explain")
-        scores.change(decision, scores, verdict, api_visibility="private", show_progress="hidden")
-        xray.change(_preview, xray, preview, api_visibility="private", show_progress="hidden")
-        xray.clear(lambda: None, None, scores, api_visibility="private")
-        xray.change(lambda file: file, xray, explained, api_visibility="private", show_progress="hidden")
-        gr.on(
-            [explained.change, target.input, opacity.release],
-            explain_if_any,
-            [explained, target, opacity],
-            heat,
-            api_visibility="private",
-        )
+        silent = {"api_visibility": "private", "show_progress": "hidden"}
+        classifying = gr.on([classify_button.click, xray.upload], answers.classify, xray, scores, api_name="classify")
+        scores.change(answers.verdict, scores, verdict, **silent)
+        xray.change(_preview, xray, preview, **silent)
+        xray.upload(lambda file: file, xray, explained, **silent)
+        xray.clear(lambda: None, None, scores, cancels=[classifying], **silent)
+        request = [explained, target, opacity]
+        explain_button.click(answers.explain, request, heat, api_name="explain")
+        gr.on([explained.change, target.input, opacity.release], answers.explain_if_any, request, heat, **silent)
     return demo
 
 
@@ -100,20 +119,3 @@ def _preview(file: str | None) -> Image.Image | None:
         return read_xray(file, LIMITS).image if file else None
     except XrayError:
         return None  # the classification of the same file says what is wrong with it
-
-
-def _default_label(classifier: Classifier) -> str:
-    point = classifier.operating_point
-    return point["positive_label"] if point else classifier.labels[0]
-
-
-def _decision(classifier: Classifier, scores: dict[str, float]) -> str:
-    """One sentence on what the scores decide and by which rule."""
-    label = classifier.decide([scores[label] for label in classifier.labels])
-    point = classifier.operating_point
-    if point is None:
-        return f"Highest probability: **{label}**."
-    return (
-        f"At the operating point: **{label}**. {point['positive_label']} is called from a probability of "
-        f"{point['threshold']:.3f}, a threshold fixed on validation ({point['rule']}); it changes no probability."
-    )

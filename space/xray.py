@@ -5,6 +5,7 @@ pixels everywhere.
 """
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from space.errors import ChestXrayError
 
+# Part of every cache key of decoded pixels: count it up whenever `read_xray` gives other pixels for the same file.
+READER_VERSION = 1
 FORMATS = ("JPEG", "PNG")
+# What Pillow raises on damaged files, EXIF blocks included.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error)
 ALLOWED = "Allowed are PNG and JPEG files."
 
 
@@ -85,7 +90,7 @@ def read_xray(source: bytes | str | Path, limits: Limits = Limits()) -> Xray:
         raise XrayError("unknown_format", f"This file is not a picture that can be read. {ALLOWED}") from None
     except Image.DecompressionBombError:
         raise XrayError("too_many_pixels", f"The picture has more than {limits.max_pixels:,} pixels.") from None
-    except (OSError, SyntaxError, ValueError, EOFError):
+    except DAMAGE:
         raise XrayError("damaged", _damaged("Its header cannot be read.")) from None
     width, height = picture.size
     if width * height > limits.max_pixels:
@@ -97,7 +102,7 @@ def read_xray(source: bytes | str | Path, limits: Limits = Limits()) -> Xray:
         raise XrayError("several_frames", "The picture has several frames; one radiograph is one frame.")
     try:
         return _to_grayscale(picture)
-    except (OSError, SyntaxError, ValueError, EOFError):
+    except DAMAGE:
         raise XrayError("damaged", _damaged("Its pixels cannot be decoded.")) from None
 
 

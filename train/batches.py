@@ -3,11 +3,8 @@
 import hashlib
 import json
 import math
-import os
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,79 +12,64 @@ import datasets
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from space.errors import ChestXrayError
-from space.xray import XrayError, read_xray
+from space.xray import READER_VERSION, XrayError, read_xray
+from train.data import Data
+from train.folders import cache_folder
 from train.models import input_size, resize
 from train.recipe import AugmentationRecipe
 
 
-def cache_folder() -> Path:
-    """Where decoded pixels are kept between runs (`CHEST_XRAY_CACHE`, else below the user's cache folder)."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "chest-xray"
-    return Path(os.environ.get("CHEST_XRAY_CACHE", default))
-
-
-def cached_pixels(
-    split: datasets.Dataset, size: int, preprocessing: dict, resize: Callable[[Image.Image], np.ndarray], threads: int
-) -> np.ndarray:
-    """Decode and resize every picture of a split once; later runs read the result from disk.
+def load_pixels(data: Data, processor, threads: int) -> dict[str, "PixelDataset"]:
+    """Decode and resize the pictures of every split once; later runs read the result from disk.
 
     Args:
-        split: Rows with a column `image`.
-        size: Height and width of the result in pixels.
-        preprocessing: What `resize` does, in plain values; part of the cache's key.
-        resize: Grayscale picture -> (size, size) uint8.
+        data: The dataset.
+        processor: The model's image processor, which does the resizing.
         threads: Pictures decoded at a time.
 
     Returns:
-        Memory-mapped (N, size, size) uint8, read-only.
+        {split: pixels and labels}; the pixels are memory-mapped.
 
     Raises:
         ChestXrayError: A picture cannot be read; the message names it.
     """
-    key = json.dumps([split._fingerprint, len(split), size, preprocessing], sort_keys=True, default=str)
-    path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / path.name
-            _decode(split, size, resize, threads, part)
-            part.replace(path)
-    return np.load(path, mmap_mode="r")
+    versions = [READER_VERSION, version("Pillow"), version("timm"), version("transformers")]
+    pixels = {}
+    for name, split in data.splits.items():
+        key = json.dumps([data.fingerprint, name, processor.to_dict(), versions], sort_keys=True, default=str)
+        path = cache_folder() / "pixels" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                part = Path(folder) / path.name
+                _decode(name, split, processor, threads, part)
+                part.replace(path)
+        pixels[name] = PixelDataset(np.load(path, mmap_mode="r"), split["label"])
+    return pixels
 
 
-def _decode(split: datasets.Dataset, size: int, resize: Callable, threads: int, path: Path) -> None:
+def _decode(name: str, split: datasets.Dataset, processor, threads: int, path: Path) -> None:
+    """Write the pixels of a split, (N, H, W) uint8, as a .npy file, one picture after the other."""
     encoded = split.cast_column("image", datasets.Image(decode=False))
 
     def one(index: int) -> np.ndarray:
         stored = encoded[index]["image"]
         try:
-            return resize(read_xray(stored["bytes"] or stored["path"]).image)
+            return resize(processor, read_xray(stored["bytes"] or stored["path"]).image)
         except XrayError as error:
-            raise ChestXrayError(f"picture {index} of split {split.split}: {error}") from error
+            raise ChestXrayError(f"picture {index} of split {name}: {error}") from error
 
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(split), size, size))
-    with ThreadPoolExecutor(threads) as pool:
+    size = input_size(processor)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(split), size, size)}
+    with path.open("wb") as file, ThreadPoolExecutor(threads) as pool:
+        np.lib.format.write_array_header_1_0(file, header)
         rows = pool.map(one, range(len(split)))
-        for index, row in enumerate(tqdm(rows, total=len(split), desc=f"decoding {split.split}", unit="img")):
-            pixels[index] = row
-    pixels.flush()
-
-
-def load_pixels(splits: dict[str, datasets.Dataset], processor, threads: int) -> dict[str, "PixelDataset"]:
-    """Decoded pixels of every split, resized by the model's own processor."""
-    preprocessing = {"processor": processor.to_dict(), "versions": [version("Pillow"), version("timm")]}
-    return {
-        name: PixelDataset(
-            cached_pixels(split, input_size(processor), preprocessing, partial(resize, processor), threads),
-            split["label"],
-        )
-        for name, split in splits.items()
-    }
+        for row in tqdm(rows, total=len(split), desc=f"decoding {name}", unit="img"):
+            file.write(row.tobytes())
 
 
 class PixelDataset(torch.utils.data.Dataset):

@@ -20,8 +20,11 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: (N,) class indices.
 
     Returns:
-        The temperature, in [0.05, 20]: above 1 where the model was too sure of itself.
+        The temperature, in [0.05, 20]: above 1 where the model was too sure of itself. 1 where every label is the most
+        likely one: the likelihood then grows without end, and the split does not say how sure the model may be.
     """
+    if (logits.argmax(axis=1) == labels).all():
+        return 1.0
     found = minimize_scalar(
         lambda log_t: negative_log_likelihood(logits / np.exp(log_t), labels),
         bounds=(np.log(0.05), np.log(20)),

@@ -1,5 +1,8 @@
 """Dataset folders and repositories, opened and checked for training."""
 
+import hashlib
+import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +10,10 @@ import datasets
 from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from PIL import Image
 
 from space.errors import UsageError
+from train.folders import cache_folder
 
 SPLITS = ("train", "validation", "test")
 REQUIRED_COLUMNS = {"image", "label", "patient", "source"}
@@ -22,21 +27,23 @@ class Data:
         name: Folder name, or `owner/name` on the Hub.
         labels: Class names in the order of the indices.
         splits: "train", "validation" and, where there is one, "test".
+        fingerprint: Hash of the content of a folder, or of the revision of a repository.
         title, license, citation: From the dataset's own card; "" where it does not say.
     """
 
     name: str
     labels: list[str]
     splits: dict[str, datasets.Dataset]
+    fingerprint: str
     title: str
     license: str
     citation: str
 
-    def summary(self) -> dict[str, str | dict]:
+    def summary(self) -> dict[str, str]:
         """What results.json records: never a local path."""
-        fingerprints = {name: split._fingerprint for name, split in self.splits.items()}
-        facts = {"name": self.name, "title": self.title, "license": self.license, "citation": self.citation}
-        return facts | {"fingerprints": fingerprints}
+        names = ("name", "fingerprint", "title", "license", "citation")
+        facts = {name: getattr(self, name) for name in names}
+        return facts | ({"test_picture_size": commonest_size(self.splits["test"])} if "test" in self.splits else {})
 
 
 def load_data(folder_or_repo: str) -> Data:
@@ -54,13 +61,39 @@ def load_data(folder_or_repo: str) -> Data:
     card = _card_data(folder_or_repo)
     name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
     license_name, citation = str(card.get("license") or ""), card.get("citation") or ""
-    return Data(name, labels, splits, card.get("pretty_name") or name, license_name, citation)
+    fingerprint = content_digest(Path(folder_or_repo)) or "-".join(split._fingerprint for split in splits.values())
+    return Data(name, labels, splits, fingerprint, card.get("pretty_name") or name, license_name, citation)
+
+
+def commonest_size(split: datasets.Dataset) -> str:
+    """The size that most pictures of a split are stored in, as "WIDTH x HEIGHT (k of n)"."""
+    encoded = split.select_columns("image").cast_column("image", datasets.Image(decode=False))
+    sizes = Counter(Image.open(io.BytesIO(row["image"]["bytes"])).size for row in encoded)
+    (width, height), n = sizes.most_common(1)[0]
+    return f"{width} x {height} ({n:,} of {len(split):,})"
+
+
+def content_digest(folder: Path) -> str | None:
+    """SHA-256 of the names and bytes of a dataset folder's parquet files; None if there is no such folder."""
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.parquet")):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _open(folder_or_repo: str) -> dict[str, datasets.Dataset]:
     """Open the known splits, with the columns of the dataset contract."""
     try:
-        found = datasets.load_dataset(folder_or_repo)
+        if fingerprint := content_digest(Path(folder_or_repo)):
+            # `datasets` recognises a folder by its name and card alone; another cache for other content makes sure
+            # that a folder converted anew is not answered from the memory of the old one.
+            found = datasets.load_dataset(folder_or_repo, cache_dir=str(cache_folder() / "datasets" / fingerprint[:16]))
+        else:
+            found = datasets.load_dataset(folder_or_repo)
     except (DatasetsError, OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(

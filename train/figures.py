@@ -15,6 +15,7 @@ def save_figures(
     truth: np.ndarray,
     probabilities: np.ndarray,
     decisions: np.ndarray,
+    rule: str,
 ) -> None:
     """Write learning_curves.png, confusion_matrix.png and roc.png.
 
@@ -25,7 +26,8 @@ def save_figures(
         labels: Class names.
         truth: (N,) class indices.
         probabilities: (N, K).
-        decisions: (N,) class indices decided at the operating point (argmax where there is none).
+        decisions: (N,) class indices.
+        rule: How they were decided, for the title.
     """
     folder.mkdir(exist_ok=True)
     _learning_curves(history).savefig(folder / "learning_curves.png", dpi=120)
@@ -33,7 +35,7 @@ def save_figures(
     ConfusionMatrixDisplay.from_predictions(
         truth, decisions, display_labels=labels, cmap="Blues", ax=axes, colorbar=False
     )
-    axes.set_title(f"{split} split, {len(truth):,} images, at the operating point")
+    axes.set_title(f"{split} split, {len(truth):,} images, at {rule}")
     figure.savefig(folder / "confusion_matrix.png", dpi=120)
     figure, axes = _figure()
     for k, label in enumerate(labels):

@@ -1,11 +1,22 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders that appear whole or not at all, and the place for what can be made again."""
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from space.errors import UsageError
+
+
+def cache_folder() -> Path:
+    """Where opened datasets and decoded pixels are kept between runs.
+
+    `CHEST_XRAY_CACHE`, else `chest-xray` below the user's cache folder.
+    """
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "chest-xray"
+    return Path(os.environ.get("CHEST_XRAY_CACHE", default))
 
 
 def check_free(path: Path) -> None:
@@ -25,29 +36,49 @@ def partial_of(path: Path) -> Path:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside `path` that becomes `path` when the block ends without an error.
 
     Args:
         path: The folder to make; must not exist or be empty.
+        keep_partial: Leave the temporary folder behind after an error, for someone to save what is in it.
 
     Yields:
-        `<path>.partial`, empty. What an earlier, interrupted try left there is removed.
+        `partial_of(path)`, empty. What an earlier, interrupted try left there is removed.
 
     Raises:
-        UsageError: `path` holds something already.
+        UsageError: `path` holds something already, or another process is writing it.
     """
-    path = path.absolute()
     check_free(path)
     partial = partial_of(path)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial.mkdir(parents=True, exist_ok=True)
+    with _locked(partial):
+        _empty(partial)
+        try:
+            yield partial
+            check_free(path)
+        except BaseException:
+            if not keep_partial:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if path.is_dir():
+            path.rmdir()
+        partial.rename(path.absolute())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    check_free(path)
-    if path.is_dir():
-        path.rmdir()
-    partial.rename(path)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UsageError(f"another process is writing {folder}. Wait for it, or name another --output.") from None
+    finally:
+        os.close(handle)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from space.errors import ChestXrayError
+from space.errors import ChestXrayError, UsageError
 from train.batches import Augmenter, Normaliser, PixelDataset
 from train.metrics import auroc
 from train.recipe import Recipe, TrainingRecipe
@@ -47,18 +47,24 @@ def use_all_cores() -> int:
     return threads
 
 
-def mixed_precision(wanted: str) -> str:
+def mixed_precision(wanted: str, device: torch.device) -> str:
     """Choose accelerate's mixed precision.
 
     Args:
         wanted: A recipe's `precision`.
+        device: Where training runs.
 
     Returns:
         "no" (fp32), "bf16" or "fp16"; for "auto" bf16 where the processor computes in it.
+
+    Raises:
+        UsageError: fp16 on a CPU, where accelerate would silently train in fp32.
     """
+    if wanted == "fp16" and device.type == "cpu":
+        raise UsageError('precision = "fp16" needs a GPU; on a CPU use "auto", "bf16" or "fp32".')
     if wanted != "auto":
         return {"fp32": "no"}.get(wanted, wanted)
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     cpu = torch.cpu.get_capabilities()
     return "bf16" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else "no"

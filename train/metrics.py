@@ -151,14 +151,6 @@ def youden_threshold(is_positive: np.ndarray, scores: np.ndarray) -> float:
     return float((min(best, 1.0) + (below.max() if len(below) else 0.0)) / 2)
 
 
-def decide(probabilities: np.ndarray, point: dict | None, labels: list[str]) -> np.ndarray:
-    """Turn probabilities (N, K) into class indices (N,), by an operating point or, where it is None, by argmax."""
-    if point is None:
-        return probabilities.argmax(axis=1)
-    positive = labels.index(point["positive_label"])
-    return np.where(probabilities[:, positive] >= point["threshold"], positive, 1 - positive)
-
-
 def evaluate_split(
     labels: np.ndarray,
     probabilities: np.ndarray,

@@ -1,5 +1,7 @@
 """Recipes: everything that decides a training run, as frozen dataclasses read from strict TOML."""
 
+import argparse
+import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -114,12 +116,43 @@ class Recipe:
         return asdict(self)
 
 
+# Smallest and largest value of each number; of a range both ends, in order.
+RANGES = {
+    "image_size": (32, 4096),
+    "dropout": (0.0, 0.99),
+    "epochs": (1, 100_000),
+    "batch_size": (1, 100_000),
+    "learning_rate": (0.0, math.inf),
+    "weight_decay": (0.0, math.inf),
+    "warmup_epochs": (0.0, math.inf),
+    "label_smoothing": (0.0, 0.99),
+    "selection_tolerance": (0.0, 1.0),
+    "rotation_degrees": (0.0, 180.0),
+    "shift": (0.0, 1.0),
+    "zoom": (0.1, 10.0),
+    "stretch": (0.1, 10.0),
+    "flip_probability": (0.0, 1.0),
+    "gamma": (0.1, 10.0),
+    "contrast": (0.0, 1.0),
+    "brightness": (0.0, 1.0),
+    "blur_sigma": (0.0, 50.0),
+    "noise_std": (0.0, 1.0),
+    "erase_probability": (0.0, 1.0),
+    "erase_area": (0.0, 0.5),
+}
 SECTIONS = {
     "model": ModelRecipe,
     "training": TrainingRecipe,
     "augmentation": AugmentationRecipe,
     "evaluation": EvaluationRecipe,
 }
+
+
+def seed(text: str) -> int:
+    """Read a seed from the command line: an integer that every random number generator takes, 0 to 2**32 - 1."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be a whole number from 0 to {2**32 - 1}")
+    return int(text)
 
 
 def find_recipe(name_or_path: str) -> Path:
@@ -151,11 +184,9 @@ def load_recipe(path: Path) -> Recipe:
     recipe = Recipe(path.stem, **sections)
     _one_of(path.name, "precision", recipe.training.precision, PRECISIONS)
     _one_of(path.name, "operating_point", recipe.evaluation.operating_point, OPERATING_POINTS)
-    training = recipe.training
-    counts = {"image_size": recipe.model.image_size, "batch_size": training.batch_size, "epochs": training.epochs}
-    for key, value in counts.items():
-        if value < 1:
-            raise UsageError(f"{path.name}: {key} = {value}; it must be at least 1.")
+    for section in sections.values():
+        for key, value in vars(section).items():
+            _in_range(f"{path.name}: {key}", value, RANGES.get(key))
     return recipe
 
 
@@ -188,6 +219,17 @@ def _typed(where: str, kind: Any, value: Any) -> Any:
         return tuple(_typed(where, float, item) for item in value)
     expected = "a list of two numbers" if kind == tuple[float, float] else f"of type {kind.__name__}"
     raise UsageError(f"{where} = {value!r}; it must be {expected}.")
+
+
+def _in_range(where: str, value: Any, limits: tuple[float, float] | None) -> None:
+    if limits is None:
+        return
+    low, high = limits
+    ends = value if isinstance(value, tuple) else (value, value)
+    if not low <= ends[0] <= ends[1] <= high:
+        shown = list(value) if isinstance(value, tuple) else value
+        order = ", the smaller end first" if isinstance(value, tuple) else ""
+        raise UsageError(f"{where} = {shown}; it must lie between {low:g} and {high:g}{order}.")
 
 
 def _one_of(where: str, key: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -17,16 +17,17 @@ from scipy.special import softmax
 from torch import Tensor, nn
 from transformers import AutoModelForImageClassification
 
+from space.classifier import decide
 from space.errors import UsageError
 from train.batches import Normaliser, PixelDataset
 from train.calibration import fit_temperature, fold_temperature, negative_log_likelihood
 from train.data import Data
 from train.figures import save_figures
 from train.loop import Fit, predict_logits
-from train.metrics import RESAMPLES, decide, evaluate_split, youden_threshold
+from train.metrics import RESAMPLES, evaluate_split, youden_threshold
 from train.model_card import METRIC_NAMES, render_card
 from train.models import classifier_layer
-from train.recipe import Recipe
+from train.recipe import RECIPES, Recipe
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "accelerate", "datasets", "scikit-learn", "Pillow")
 GOLDEN_SEED = 0
@@ -46,6 +47,7 @@ class Run:
         data: The dataset.
         seed, init, max_steps: As on the command line.
         precision: accelerate's mixed precision: "no", "bf16" or "fp16".
+        processes: Number of processes; each takes its own batches.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class Run:
     init: str
     max_steps: int | None
     precision: str
+    processes: int
 
     def __post_init__(self):
         wanted, labels = self.recipe.evaluation.positive_label, self.data.labels
@@ -68,6 +71,11 @@ class Run:
         return self.data.labels.index(self.recipe.evaluation.positive_label) if len(self.data.labels) == 2 else None
 
     @property
+    def recipe_name(self) -> str:
+        """The recipe as a command names it: by its name, or by its file where it is none of ours."""
+        return self.recipe.name if self.recipe_path.parent == RECIPES else self.recipe_path.name
+
+    @property
     def init_name(self) -> str:
         """The starting weights, a local file or folder by its name alone."""
         return Path(self.init).name if Path(self.init).exists() else self.init
@@ -75,7 +83,7 @@ class Run:
     @property
     def command(self) -> str:
         """The command that made the run, with folders by their names alone: a card is no place for local paths."""
-        words = ["accelerate", "launch", "train/finetune.py", "--recipe", self.recipe.name, "--dataset", self.data.name]
+        words = ["accelerate", "launch", "train/finetune.py", "--recipe", self.recipe_name, "--dataset", self.data.name]
         words += [
             "--output",
             self.folder.name.removesuffix(".partial"),
@@ -96,7 +104,7 @@ def print_plan(run: Run, splits: dict[str, PixelDataset], device: torch.device) 
     print(f"model    {model.architecture}, {model.image_size} px, {' / '.join(run.data.labels)}; start: {run.init}")
     print(f"images   {counts}")
     print(f"training {training.epochs} epochs of batches of {training.batch_size}{limit}; seed {run.seed}")
-    print(f"device   {device}, {precision}, {torch.get_num_threads()} threads")
+    print(f"device   {device}, {run.processes} process(es), {precision}, {torch.get_num_threads()} threads")
 
 
 def finish_run(
@@ -128,6 +136,7 @@ def finish_run(
         "command": run.command,
         "seed": run.seed,
         "init": run.init_name,
+        "processes": run.processes,
         "precision": "fp32" if run.precision == "no" else run.precision,
         "dataset": run.data.summary(),
         "images": {name: len(split) for name, split in splits.items()},
@@ -166,8 +175,9 @@ def _write_reports(
     shown = "test" if "test" in probabilities else "validation"
     decided = decide(probabilities[shown], results["operating_point"], run.data.labels)
     truth = splits[shown].labels.numpy()
+    rule = "the operating point" if results["operating_point"] else "argmax"
     figures = run.folder / "figures"
-    save_figures(figures, shown, results["history"], run.data.labels, truth, probabilities[shown], decided)
+    save_figures(figures, shown, results["history"], run.data.labels, truth, probabilities[shown], decided, rule)
     (run.folder / "README.md").write_text(render_card(results), encoding="utf-8")
 
 
@@ -223,6 +233,12 @@ def write_predictions(path: Path, data: Data, probabilities: dict[str, np.ndarra
             for row, scores in zip(rows, values, strict=True):
                 names = [data.labels[row["label"]], data.labels[int(scores.argmax())]]
                 writer.writerow([row["source"], name, row["patient"], *names, *(f"{score:.9f}" for score in scores)])
+
+
+def hide_hostname(folder: Path) -> None:
+    """Rename TensorBoard's files: they carry this machine's name, and run folders are made to be published."""
+    for number, path in enumerate(sorted(folder.rglob("events.out.tfevents.*"))):
+        path.rename(path.with_name(f"events.out.tfevents.{number}"))
 
 
 def golden_pixels(size: int) -> Tensor:

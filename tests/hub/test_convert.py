@@ -9,6 +9,8 @@ from hub.kaggle import LAYOUTS
 from space.errors import ChestXrayError, UsageError
 from tests.conftest import run_python
 from tests.phantoms import COUNTS
+from train.data import load_data
+from train.folders import written_whole
 
 
 def test_the_dataset_opens_with_the_columns_and_labels_of_the_contract(dataset_folder):
@@ -143,3 +145,29 @@ def test_the_real_radiographs_come_out_complete(real_dataset):
     assert 500 <= len(labels["validation"]) <= 550
     assert not set(dataset["train"]["patient"]) & set(dataset["validation"]["patient"])
     assert None not in {patient for split in dataset.values() for patient in split["patient"]}
+
+
+def test_a_folder_converted_anew_is_read_anew(kaggle_folder, tmp_path):
+    def validation(seed: int) -> tuple[list[str], list[str], str]:
+        convert(kaggle_folder, tmp_path / "out", seed=seed)
+        data = load_data(str(tmp_path / "out"))
+        plain = load_dataset(str(tmp_path / "out"))
+        shutil.rmtree(tmp_path / "out")
+        return list(data.splits["validation"]["source"]), list(plain["validation"]["source"]), data.fingerprint
+
+    found = []
+    for seed in (0, 1):
+        ours, plain, fingerprint = validation(seed)
+        assert ours == plain
+        found.append((ours, fingerprint))
+    assert found[0][0] != found[1][0]
+    assert found[0][1] != found[1][1]
+
+
+def test_two_conversions_of_one_folder_at_a_time_are_refused(tmp_path):
+    with written_whole(tmp_path / "out") as folder:
+        (folder / "work").write_text("of an hour")
+        with pytest.raises(UsageError, match="another process"), written_whole(tmp_path / "out"):
+            pytest.fail("entered")
+        assert (folder / "work").exists()
+    assert (tmp_path / "out" / "work").read_text() == "of an hour"

@@ -1,8 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessor
 
-from space.classifier import Classifier
+from space.classifier import Classifier, decide
 from space.errors import UsageError
 from space.xray import read_xray
 from tests.phantoms import draw_phantom
@@ -19,8 +23,8 @@ def test_labels_and_operating_point_come_from_the_checkpoint(classifier):
     assert point["positive_label"] == "PNEUMONIA"
     assert 0 <= point["threshold"] <= 1
     above, below = min(1, point["threshold"] + 1e-3), max(0, point["threshold"] - 1e-3)
-    assert classifier.decide(np.array([1 - above, above])) == "PNEUMONIA"
-    assert classifier.decide(np.array([1 - below, below])) == "NORMAL"
+    scores = np.array([[1 - above, above], [1 - below, below]])
+    assert decide(scores, point, classifier.labels).tolist() == [1, 0]
 
 
 def test_explain_gives_the_probabilities_of_classify_and_a_map_per_class(classifier):
@@ -54,4 +58,25 @@ def test_16_bit_pictures_give_what_their_8_bit_original_gives(classifier, tmp_pa
 
 def test_a_model_that_cannot_be_loaded_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match=r"config\.json and model\.safetensors"):
+        Classifier.load(tmp_path)
+
+
+def test_a_damaged_or_headless_model_is_refused_instead_of_serving_random_weights(run_folder, tmp_path):
+    shutil.copytree(run_folder, tmp_path / "cut")
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(UsageError):
+        Classifier.load(tmp_path / "cut")
+    shutil.copytree(run_folder, tmp_path / "headless")
+    weights = tmp_path / "headless" / "model.safetensors"
+    save_file({n: t for n, t in load_file(weights).items() if "classifier" not in n}, weights, {"format": "pt"})
+    with pytest.raises(UsageError, match="would be random"):
+        Classifier.load(tmp_path / "headless")
+
+
+def test_a_model_that_does_not_split_is_refused(tmp_path):
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], num_labels=2)
+    ResNetForImageClassification(config).save_pretrained(tmp_path)
+    ViTImageProcessor().save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="does not split"):
         Classifier.load(tmp_path)

@@ -101,3 +101,17 @@ def test_animated_pictures_and_missing_files_are_refused(tmp_path):
     with pytest.raises(XrayError) as caught:
         read_xray(Path(tmp_path / "absent.png"))
     assert caught.value.code == "missing"
+
+
+def test_a_damaged_exif_block_is_damage_and_no_crash(phantom):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x0100] = 5
+    data = encode(phantom, "JPEG", exif=exif)
+    entry = data.index((0x0100).to_bytes(2, "big") + b"\x00\x04")
+    for kind in range(1, 13):
+        broken = data[: entry + 2] + bytes([0, kind]) + data[entry + 4 :]
+        try:
+            assert read_xray(broken).image.mode == "L"
+        except XrayError as error:
+            assert error.code == "damaged"

@@ -70,7 +70,7 @@ def test_flip_and_zoom_do_what_their_names_say(pixels):
 def test_the_normalised_pixels_equal_the_saved_processors(dataset_folder):
     data = load_data(str(dataset_folder))
     _, processor = build(load_recipe(TINY_RECIPE).model, data.labels, init="scratch")
-    split = load_pixels({"test": data.splits["test"]}, processor, threads=2)["test"]
+    split = load_pixels(data, processor, threads=2)["test"]
     normalise = Normaliser(*normalisation(processor), CPU)
     stored, labels = split.__getitems__([0, 7])
     for index, row in enumerate((0, 7)):
@@ -83,10 +83,9 @@ def test_the_normalised_pixels_equal_the_saved_processors(dataset_folder):
 def test_pictures_are_decoded_once(dataset_folder, monkeypatch):
     data = load_data(str(dataset_folder))
     _, processor = build(load_recipe(TINY_RECIPE).model, data.labels, init="scratch")
-    splits = {"validation": data.splits["validation"]}
-    first = load_pixels(splits, processor, threads=2)["validation"]
+    first = load_pixels(data, processor, threads=2)["validation"]
     monkeypatch.setattr("train.batches.read_xray", lambda source: pytest.fail("decoded again"))
-    again = load_pixels(splits, processor, threads=2)["validation"]
+    again = load_pixels(load_data(str(dataset_folder)), processor, threads=2)["validation"]
     assert np.array_equal(first.pixels, again.pixels)
     assert isinstance(again.pixels, np.memmap)
 

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import re
+import socket
 from itertools import pairwise
 
 import numpy as np
@@ -121,6 +122,7 @@ def test_the_card_is_rendered_from_the_results_and_says_what_it_must(run_folder,
     assert "10.17632/rscbjbr9sj.2" in card
     assert "--init scratch" in card
     assert str(run_folder.parent) not in card + json.dumps(results)
+    assert not [path for path in run_folder.rglob("*") if socket.gethostname() in path.name]
     done = run_python("-m", "train.model_card", run_folder)
     assert done.returncode == 0, done.stderr
     assert (run_folder / "README.md").read_text() == card
@@ -224,4 +226,15 @@ def test_a_run_that_diverges_says_so_and_leaves_nothing(dataset_folder, tmp_path
     assert done.returncode == 1
     assert "diverged" in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hot.toml"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_on_the_cpu_train_one_model(dataset_folder, tmp_path):
+    options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", tmp_path / "run", "--init", "scratch"]
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "train/finetune.py"]
+    done = run_python(*launcher, *options, "--max-steps", "3")
+    assert done.returncode == 0, done.stderr
+    recorded = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert recorded["processes"] == 2
+    assert done.stdout.count("2 process(es)") == 1
+    assert recorded["images"]["test"] == 48

@@ -3,8 +3,9 @@ import pytest
 from scipy.special import softmax
 from sklearn import metrics as sk
 
+from space.classifier import decide
 from train.calibration import fit_temperature, fold_temperature, negative_log_likelihood
-from train.metrics import ChestXrayMetrics, auroc, bootstrap, decide, evaluate_split, youden_threshold
+from train.metrics import ChestXrayMetrics, auroc, bootstrap, evaluate_split, youden_threshold
 
 random = np.random.default_rng(0)
 
@@ -111,3 +112,9 @@ def test_the_temperature_undoes_overconfidence_and_folds_into_the_layer():
     before = layer(inputs)
     fold_temperature(layer, 2.5)
     assert torch.allclose(layer(inputs), before / 2.5, atol=1e-6)
+
+
+def test_a_validation_split_without_errors_sharpens_nothing():
+    labels = np.array([0, 1] * 20)
+    logits = 3.0 * np.eye(2)[labels]
+    assert fit_temperature(logits, labels) == 1.0
