@@ -28,6 +28,7 @@ def write_card(
     for record in records:
         by_split.setdefault(record.split, []).append(record)
     patients = {name: len({r.patient for r in rows if r.patient is not None}) for name, rows in by_split.items()}
+    pool = len(records) - len(by_split.get("test", ()))
     text = render_template(
         Path(__file__).with_name("dataset_card.md.jinja"),
         front_matter=_front_matter(folder, layout, by_split, features).to_yaml(),
@@ -37,7 +38,7 @@ def write_card(
         patients=patients,
         unknown=sum(record.patient is None for record in records),
         total=len(records),
-        percent=100 * len(by_split["validation"]) / (len(by_split["validation"]) + len(by_split["train"])),
+        percent=100 * len(by_split.get("validation", ())) / max(1, pool),
         seed=seed,
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -96,11 +96,14 @@ def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
         classifying = gr.on([classify_button.click, xray.upload], answers.classify, xray, scores, api_name="classify")
         scores.change(answers.verdict, scores, verdict, **silent)
         xray.change(_preview, xray, preview, **silent)
-        xray.upload(lambda file: file, xray, explained, **silent)
         xray.clear(lambda: None, None, scores, cancels=[classifying], **silent)
         request = [explained, target, opacity]
         explain_button.click(answers.explain, request, heat, api_name="explain")
-        gr.on([explained.change, target.input, opacity.release], answers.explain_if_any, request, heat, **silent)
+        explained.upload(answers.explain, request, heat, api_visibility="private")
+        explained.clear(lambda: None, None, heat, **silent)
+        gr.on([target.input, opacity.release], answers.explain_if_any, request, heat, **silent)
+        copied = xray.upload(lambda file: file, xray, explained, **silent)
+        copied.then(answers.explain_if_any, request, heat, **silent)
     return demo
 
 
