@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from space.errors import UsageError
+from space.errors import UsageError, first_line
 from space.gradcam import class_activation_maps
 
 
@@ -59,11 +59,11 @@ class Classifier:
             model, found = AutoModelForImageClassification.from_pretrained(
                 name, use_safetensors=True, output_loading_info=True, **options
             )
-            processor = AutoImageProcessor.from_pretrained(name, **options)
+            # Saying that Pillow resizes (TimmWrapper knows no other way) spares users a warning that means nothing.
+            processor = AutoImageProcessor.from_pretrained(name, backend="pil", **options)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UsageError(
-                f"no model could be loaded from {name!r}: {reason} Name a folder with config.json and "
+                f"no model could be loaded from {name!r}: {first_line(error)} Name a folder with config.json and "
                 "model.safetensors, or a Hub repository OWNER/NAME that can be reached from here."
             ) from error
         if problem := _unfit(model, found["missing_keys"]):

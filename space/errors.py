@@ -47,6 +47,11 @@ def run_cli(main: Callable[[], None]) -> None:
     raise SystemExit(0)
 
 
+def first_line(error: Exception) -> str:
+    """What a library's error says in its first line, or its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def _reason(error: OSError | SafetensorError) -> str:
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno) + (f" ({error.filename})" if error.filename else "")

@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCard
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from PIL import Image
 
-from space.errors import UsageError
+from space.errors import UsageError, first_line
 from train.folders import cache_folder
 
 SPLITS = ("train", "validation", "test")
@@ -95,9 +95,8 @@ def _open(folder_or_repo: str) -> dict[str, datasets.Dataset]:
         else:
             found = datasets.load_dataset(folder_or_repo)
     except (DatasetsError, OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
-            f"--dataset {folder_or_repo} cannot be opened as a dataset: {reason} Give a folder made by "
+            f"--dataset {folder_or_repo} cannot be opened as a dataset: {first_line(error)} Give a folder made by "
             "`python -m hub.convert`, or a dataset repository on the Hub that can be reached from here."
         ) from None
     columns = next(iter(found.values())).features

@@ -17,7 +17,7 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from space.errors import ChestXrayError, UsageError
+from space.errors import ChestXrayError, UsageError, first_line
 from train.recipe import ModelRecipe
 
 IMAGENET = "imagenet"
@@ -54,7 +54,7 @@ def build(recipe: ModelRecipe, labels: list[str], init: str = IMAGENET):
     with tempfile.TemporaryDirectory() as folder:
         _save_for_transformers(net, labels, recipe, Path(folder))
         model = AutoModelForImageClassification.from_pretrained(folder)
-        processor = AutoImageProcessor.from_pretrained(folder)
+        processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     family = next((name for name in GRADCAM_LAYERS if recipe.architecture.startswith(name)), None)
     model.config.gradcam_layer = GRADCAM_LAYERS.get(family)
     model.config.problem_type = "single_label_classification"
@@ -105,9 +105,8 @@ def _download(imagenet_repo: str, init: str) -> Path:
     except HFValidationError:
         raise UsageError(f"{what}: there is no such file or folder, and it is no OWNER/NAME on the Hub.") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise ChestXrayError(
-            f"{what}: could not be had from the Hugging Face Hub ({reason}) Check the network, or use "
+            f"{what}: could not be had from the Hugging Face Hub ({first_line(error)}) Check the network, or use "
             "--init scratch (random weights) or --init PATH (a .safetensors file or a run folder)."
         ) from error
 

@@ -1,10 +1,12 @@
 import pytest
+import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from space.errors import ChestXrayError, UsageError
-from tests.conftest import launch_finetune
+from tests.conftest import launch_finetune, run_python
+from tests.hub_server import serving
 from train.models import build
 from train.recipe import ModelRecipe
 
@@ -68,6 +70,24 @@ def test_without_the_hub_imagenet_weights_are_an_error_that_names_the_ways_out()
         build(TINY, LABELS, init="someone/some-model")
     with pytest.raises(UsageError, match="no such file or folder"):
         build(TINY, LABELS, init="not/a/path/nor a repo")
+
+
+def test_imagenet_weights_come_from_the_hub(tmp_path):
+    torch.manual_seed(1)
+    weights = timm.create_model("mobilenetv2_100", num_classes=1000).state_dict()
+    code = (
+        "import sys; from safetensors.torch import save_file; from train.models import build; "
+        "from train.recipe import ModelRecipe; "
+        "model, _ = build(ModelRecipe('mobilenetv2_100', 64, 0.0), ['a', 'b']); "
+        "save_file(model.timm_model.state_dict(), sys.argv[1])"
+    )
+    with serving({"timm/mobilenetv2_100.ra_in1k/model.safetensors": save(weights)}) as endpoint:
+        hub = {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path)}
+        done = run_python("-c", code, tmp_path / "built.safetensors", **hub)
+    assert done.returncode == 0, done.stderr
+    built = load_file(tmp_path / "built.safetensors")
+    assert built["classifier.weight"].shape == (2, 1280)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in built.items() if "classifier" not in name)
 
 
 def test_the_command_line_never_falls_back_silently(dataset_folder, tmp_path):
