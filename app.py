@@ -46,13 +46,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Web demo: label probabilities and Grad-CAM for chest X-rays")
     parser.add_argument("--model", help="model folder or Hub repository (default: MODEL_ID, else the bundled model)")
     demo = build_demo(parser.parse_args().model)
+    import gradio as gr
+
     from space.ui import LIMITS
 
     # A port that was asked for is meant: without `server_port` gradio would take the next free one in silence. Uploads
     # are X-rays: no history of runs in the visitor's browser.
     port = int(os.environ["GRADIO_SERVER_PORT"]) if "GRADIO_SERVER_PORT" in os.environ else None
-    links = ["api", "settings"]
-    demo.launch(server_port=port, max_file_size=LIMITS.max_bytes, run_history=False, footer_links=links)
+    demo.launch(
+        server_port=port,
+        max_file_size=LIMITS.max_bytes,
+        run_history=False,
+        footer_links=["api", "settings"],
+        theme=gr.themes.Default(font="system-ui", font_mono="ui-monospace"),
+    )
 
 
 if __name__ == "__main__":

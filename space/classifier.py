@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from space.errors import UsageError, first_line
+from space.errors import UsageError, check_local, first_line
 from space.gradcam import class_activation_maps
 
 
@@ -54,6 +54,7 @@ class Classifier:
             UsageError: There is no such model, it is damaged, or it is no image classifier that fits here.
         """
         name = str(repo_or_folder)
+        check_local(name, "the model")
         options = {"revision": revision, "trust_remote_code": False}
         try:
             model, found = AutoModelForImageClassification.from_pretrained(

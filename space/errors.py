@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from safetensors import SafetensorError
 
@@ -47,9 +48,25 @@ def run_cli(main: Callable[[], None]) -> None:
     raise SystemExit(0)
 
 
+def check_local(name: str, what: str) -> None:
+    """Tell a mistyped path from a Hub repository before the Hub is asked, which takes long where it cannot be reached.
+
+    Args:
+        name: A path or `owner/name`.
+        what: The option or thing that it was given for.
+
+    Raises:
+        UsageError: `name` points into a folder that is here, at something that is not.
+    """
+    path = Path(name)
+    if not path.exists() and path.parent != Path(".") and path.parent.is_dir():
+        raise UsageError(f"{what} {name}: there is no such file or folder in {path.parent}.")
+
+
 def first_line(error: Exception) -> str:
-    """What a library's error says in its first line, or its type where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """What a library's error says in its first line, or its type where it says nothing, ended by a full stop."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def _reason(error: OSError | SafetensorError) -> str:

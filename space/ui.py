@@ -19,7 +19,8 @@ CAPTION = (
 )
 # No share button: it would upload the visitor's X-ray to a public forum.
 PICTURE = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
-FILE_LABEL = "Frontal chest X-ray (PNG or JPEG, 8 or 16 bit, up to 10 MiB)"
+FILE_LABEL = "Frontal chest X-ray"
+FILE_HINT = "PNG or JPEG, 8 or 16 bit, up to 10 MiB."
 
 
 class _Answers:
@@ -76,6 +77,7 @@ def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
         with gr.Tab("Classify"), gr.Row():
             with gr.Column():
                 xray = gr.File(label=FILE_LABEL)
+                gr.Markdown(FILE_HINT)
                 classify_button = gr.Button("Classify", variant="primary")
                 preview = gr.Image(label="The X-ray as it is read", **PICTURE)
             with gr.Column():
@@ -84,6 +86,7 @@ def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
         with gr.Tab("Grad-CAM"), gr.Row():
             with gr.Column():
                 explained = gr.File(label=FILE_LABEL)
+                gr.Markdown(FILE_HINT)
                 default = point["positive_label"] if point else classifier.labels[0]
                 target = gr.Radio(classifier.labels, value=default, label="Class to explain")
                 opacity = gr.Slider(0, 1, value=0.6, step=0.05, label="Opacity")
@@ -93,16 +96,17 @@ def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
                 gr.Markdown(CAPTION)
 
         silent = {"api_visibility": "private", "show_progress": "hidden"}
-        classifying = gr.on([classify_button.click, xray.upload], answers.classify, xray, scores, api_name="classify")
+        gr.on([classify_button.click, xray.upload], answers.classify, xray, scores, api_name="classify")
         scores.change(answers.verdict, scores, verdict, **silent)
         xray.change(_preview, xray, preview, **silent)
-        xray.clear(lambda: None, None, scores, cancels=[classifying], **silent)
+        xray.clear(lambda: (None, None, None), None, [scores, explained, heat], **silent)
         request = [explained, target, opacity]
         explain_button.click(answers.explain, request, heat, api_name="explain")
         explained.upload(answers.explain, request, heat, api_visibility="private")
         explained.clear(lambda: None, None, heat, **silent)
-        gr.on([target.input, opacity.release], answers.explain_if_any, request, heat, **silent)
-        copied = xray.upload(lambda file: file, xray, explained, **silent)
+        settled = [target.input, opacity.change]
+        gr.on(settled, answers.explain_if_any, request, heat, trigger_mode="always_last", **silent)
+        copied = xray.upload(lambda file: file if _preview(file) else None, xray, explained, **silent)
         copied.then(answers.explain_if_any, request, heat, **silent)
     return demo
 

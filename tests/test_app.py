@@ -85,7 +85,7 @@ def test_model_id_chooses_the_model(run_folder):
 
 
 def test_a_missing_model_or_a_wrong_port_is_one_clear_message(tmp_path):
-    done = run_python("app.py", "--model", tmp_path / "absent")
+    done = run_python("app.py", "--model", tmp_path)
     assert done.returncode == 2
     assert "config.json and model.safetensors" in done.stderr
     assert "Traceback" not in done.stderr

@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCard
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from PIL import Image
 
-from space.errors import UsageError, first_line
+from space.errors import UsageError, check_local, first_line
 from train.folders import cache_folder
 
 SPLITS = ("train", "validation", "test")
@@ -52,6 +52,7 @@ def load_data(folder_or_repo: str) -> Data:
     Raises:
         UsageError: It cannot be opened, lacks a column or a split, or a class is absent from a split.
     """
+    check_local(folder_or_repo, "--dataset")
     splits = _open(folder_or_repo)
     labels = next(iter(splits.values())).features["label"].names
     for name, split in splits.items():

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,8 @@ def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
         except BaseException:
             if not keep_partial:
                 shutil.rmtree(partial, ignore_errors=True)
+            else:
+                print(f"what was written until then is in {partial}; the next try starts afresh", file=sys.stderr)
             raise
         if path.is_dir():
             path.rmdir()

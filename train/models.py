@@ -17,7 +17,7 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from space.errors import ChestXrayError, UsageError, first_line
+from space.errors import ChestXrayError, UsageError, check_local, first_line
 from train.recipe import ModelRecipe
 
 IMAGENET = "imagenet"
@@ -79,6 +79,7 @@ def _save_for_transformers(net: nn.Module, labels: list[str], recipe: ModelRecip
 
 def _start_weights(net: nn.Module, init: str) -> dict[str, Tensor]:
     """Find and read the starting weights: {name: tensor}, in timm's naming."""
+    check_local(init, "--init")
     path = Path(init)
     if path.is_dir():
         path = path / "model.safetensors"

@@ -68,6 +68,10 @@ def test_a_visitor_reads_a_label_and_sees_an_overlay(page, phantom_file):
         page.screenshot(path=f"{target}/gradcam.png")
     page.get_by_role("radio", name="NORMAL").check()
     expect(overlay.first).not_to_have_attribute("src", pneumonia)
+    normal = overlay.first.get_attribute("src")
+    page.get_by_role("spinbutton").fill("0.2")
+    page.keyboard.press("Enter")
+    expect(overlay.first).not_to_have_attribute("src", normal)
 
 
 def test_a_text_file_gets_a_sentence_and_the_page_lives_on(page, phantom_file, tmp_path):

@@ -4,9 +4,11 @@ import torch
 from safetensors.torch import load_file, save, save_file
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
+from space.classifier import Classifier
 from space.errors import ChestXrayError, UsageError
 from tests.conftest import launch_finetune, run_python
 from tests.hub_server import serving
+from train.data import load_data
 from train.models import build
 from train.recipe import ModelRecipe
 
@@ -109,3 +111,10 @@ def test_the_saved_weights_are_plain_safetensors(tmp_path):
     model.save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     assert load_file(tmp_path / "model.safetensors")
+
+
+def test_a_mistyped_path_is_told_from_a_repository_without_asking_the_hub(tmp_path):
+    missing = str(tmp_path / "nope")
+    for open_it in (load_data, Classifier.load, lambda path: build(TINY, LABELS, init=path)):
+        with pytest.raises(UsageError, match="there is no such file or folder"):
+            open_it(missing)
