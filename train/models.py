@@ -47,6 +47,9 @@ def build(recipe: ModelRecipe, labels: list[str], init: str = IMAGENET):
     net = timm.create_model(recipe.architecture, num_classes=len(labels), drop_rate=recipe.dropout, pretrained=False)
     # timm's own last layer is drawn the wider, the fewer the classes: with two, training would start at a loss of 4.
     head = net.get_classifier()
+    if not isinstance(head, nn.Linear):
+        kind = type(head).__name__
+        raise UsageError(f"{recipe.architecture} ends in a {kind}; take an architecture that ends in a linear layer.")
     nn.init.trunc_normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
     if init != SCRATCH:
@@ -129,10 +132,7 @@ def _load_backbone(net: nn.Module, weights: dict[str, Tensor], init: str) -> Non
 
 def classifier_layer(model: nn.Module) -> nn.Linear:
     """The last linear layer: the one whose output is the logits."""
-    layer = model.timm_model.get_classifier()
-    if not isinstance(layer, nn.Linear):
-        raise UsageError(f"the classifier of this architecture is a {type(layer).__name__}, not a linear layer.")
-    return layer
+    return model.timm_model.get_classifier()
 
 
 def normalisation(processor) -> tuple[Tensor, Tensor]:

@@ -106,6 +106,11 @@ def test_an_unknown_architecture_is_refused_with_similar_names():
         build(ModelRecipe("mobilenetv2_999", 64, 0.0), LABELS, init="scratch")
 
 
+def test_an_architecture_without_a_linear_head_is_refused():
+    with pytest.raises(UsageError, match="ends in a linear layer"):
+        build(ModelRecipe("efficientformer_l1", 224, 0.0), LABELS, init="scratch")
+
+
 def test_the_saved_weights_are_plain_safetensors(tmp_path):
     model, _ = build(TINY, LABELS, init="scratch")
     model.save_pretrained(tmp_path)
