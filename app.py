@@ -22,9 +22,9 @@ def build_demo(model: str | None = None):
         The page, as `gradio.Blocks`.
 
     Raises:
-        UsageError: The port in the environment is no number, or the model cannot be loaded.
+        UsageError: The model cannot be loaded.
     """
-    _check_environment()
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it at the moment it is imported
     from space.classifier import Classifier
     from space.ui import build_ui
 
@@ -33,26 +33,26 @@ def build_demo(model: str | None = None):
     return build_ui(Classifier.load(chosen), name)
 
 
-def _check_environment() -> None:
-    """Settle what gradio reads from the environment at the moment it is imported."""
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
-    if not (port.isdecimal() and 0 < int(port) < 2**16):
+def _port() -> int | None:
+    """The port that the environment asks for, checked before gradio is imported, which would fail with a traceback."""
+    port = os.environ.get("GRADIO_SERVER_PORT")
+    if port is not None and not (port.isdecimal() and 0 < int(port) < 2**16):
         raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number, 1 to 65535.")
+    return None if port is None else int(port)
 
 
 def main() -> None:
-    """Command line of the demo; gradio itself follows GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+    """Command line of the demo; gradio itself follows GRADIO_SERVER_NAME."""
     parser = argparse.ArgumentParser(description="Web demo: label probabilities and Grad-CAM for chest X-rays")
     parser.add_argument("--model", help="model folder or Hub repository (default: MODEL_ID, else the bundled model)")
-    demo = build_demo(parser.parse_args().model)
+    model, port = parser.parse_args().model, _port()
+    demo = build_demo(model)
     import gradio as gr
 
     from space.ui import LIMITS
 
     # A port that was asked for is meant: without `server_port` gradio would take the next free one in silence. Uploads
     # are X-rays: no history of runs in the visitor's browser.
-    port = int(os.environ["GRADIO_SERVER_PORT"]) if "GRADIO_SERVER_PORT" in os.environ else None
     demo.launch(
         server_port=port,
         max_file_size=LIMITS.max_bytes,

@@ -23,7 +23,7 @@ from hub.kaggle import LAYOUTS, Record, recognise
 from space.errors import ChestXrayError, UsageError, run_cli
 from space.xray import XrayError, read_xray
 from train.folders import check_free, written_whole
-from train.recipe import seed
+from train.recipe import parse_seed
 
 SHARD_BYTES = 500 * 10**6
 BATCH_ROWS = 64
@@ -56,6 +56,9 @@ def convert(
     digests = _inspect(records)
     if not official:
         records = remake_validation(records, digests, fraction, seed)
+    by_split: dict[str, list[Record]] = {}
+    for record in records:
+        by_split.setdefault(record.split, []).append(record)
     features = Features(
         image=Image(),
         label=ClassLabel(names=list(found.labels)),
@@ -66,10 +69,9 @@ def convert(
     with written_whole(output) as folder:
         (folder / "data").mkdir()
         with tqdm(total=len(records), desc="writing", unit="img") as progress:
-            for split in dict.fromkeys(record.split for record in records):
-                rows = [record for record in records if record.split == split]
+            for split, rows in by_split.items():
                 _write_split(folder / "data", split, rows, features, progress)
-        write_card(folder, found, records, features, seed=None if official else seed)
+        write_card(folder, found, by_split, features, seed=None if official else seed)
 
 
 def _inspect(records: list[Record]) -> list[str]:
@@ -189,7 +191,7 @@ def main() -> None:
     parser.add_argument("--layout", help=f"one of: {', '.join(LAYOUTS)} (default: recognised from the folder)")
     parser.add_argument("--official-splits", action="store_true", help="keep the publisher's validation split")
     parser.add_argument("--val-fraction", type=float, default=0.1, help="share of the new validation split")
-    parser.add_argument("--seed", type=seed, default=0, help="seed of the new validation split")
+    parser.add_argument("--seed", type=parse_seed, default=0, help="seed of the new validation split")
     args = parser.parse_args()
     if not 0 < args.val_fraction <= 0.5:
         raise UsageError(f"--val-fraction {args.val_fraction:g}: it must be above 0 and at most 0.5.")

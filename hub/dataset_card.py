@@ -1,6 +1,7 @@
 """The dataset's card: counts from the records, prose from the template."""
 
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
@@ -13,20 +14,18 @@ SIZE_CATEGORIES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"))
 
 
 def write_card(
-    folder: Path, layout: ChestXrayPneumonia, records: list[Record], features: Features, seed: int | None
+    folder: Path, layout: ChestXrayPneumonia, by_split: dict[str, list[Record]], features: Features, seed: int | None
 ) -> None:
     """Write README.md into a dataset folder whose parquet files are written already.
 
     Args:
         folder: Dataset folder.
         layout: Where the pictures come from.
-        records: Every picture with its final split.
+        by_split: The pictures of every split.
         features: The dataset's columns.
         seed: Seed with which validation was cut anew; None: the publisher's own split was kept.
     """
-    by_split: dict[str, list[Record]] = {}
-    for record in records:
-        by_split.setdefault(record.split, []).append(record)
+    records = list(chain.from_iterable(by_split.values()))
     patients = {name: len({r.patient for r in rows if r.patient is not None}) for name, rows in by_split.items()}
     pool = len(records) - len(by_split.get("test", ()))
     text = render_template(

@@ -36,13 +36,16 @@ class _Answers:
 
     def explain(self, file: str | None, label: str, opacity: float) -> Image.Image:
         """Grad-CAM of one class, laid over the X-ray; the opacity lies between 0 and 1."""
-        image = _read(file)
-        maps = self.classifier.explain(image).maps
-        return overlay(image, maps[self.classifier.labels.index(label)], opacity)
+        return self._overlay(_read(file), label, opacity)
 
     def explain_if_any(self, file: str | None, label: str, opacity: float) -> Image.Image | None:
         """Like `explain`, but silent: the answer to events that nobody asked to explain a picture with."""
-        return self.explain(file, label, opacity) if _preview(file) else None
+        image = _preview(file)
+        return self._overlay(image, label, opacity) if image else None
+
+    def _overlay(self, image: Image.Image, label: str, opacity: float) -> Image.Image:
+        maps = self.classifier.explain(image).maps
+        return overlay(image, maps[self.classifier.labels.index(label)], opacity)
 
     def verdict(self, scores: dict[str, float] | None) -> str:
         """What the scores decide, and by which rule."""
@@ -98,16 +101,15 @@ def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
         silent = {"api_visibility": "private", "show_progress": "hidden"}
         gr.on([classify_button.click, xray.upload], answers.classify, xray, scores, api_name="classify")
         scores.change(answers.verdict, scores, verdict, **silent)
-        xray.change(_preview, xray, preview, **silent)
-        xray.clear(lambda: (None, None, None), None, [scores, explained, heat], **silent)
+        xray.clear(lambda: [None] * 4, None, [scores, preview, explained, heat], **silent)
         request = [explained, target, opacity]
         explain_button.click(answers.explain, request, heat, api_name="explain")
         explained.upload(answers.explain, request, heat, api_visibility="private")
         explained.clear(lambda: None, None, heat, **silent)
         settled = [target.input, opacity.change]
         gr.on(settled, answers.explain_if_any, request, heat, trigger_mode="always_last", **silent)
-        copied = xray.upload(lambda file: file if _preview(file) else None, xray, explained, **silent)
-        copied.then(answers.explain_if_any, request, heat, **silent)
+        taken = xray.upload(_take, xray, [preview, explained], **silent)
+        taken.then(answers.explain_if_any, request, heat, **silent)
     return demo
 
 
@@ -119,6 +121,12 @@ def _read(file: str | None) -> Image.Image:
         return read_xray(file, LIMITS).image
     except XrayError as error:
         raise gr.Error(str(error), print_exception=False) from None
+
+
+def _take(file: str) -> tuple[Image.Image | None, str | None]:
+    """Show an upload and hand it to the Grad-CAM tab, if it can be read."""
+    image = _preview(file)
+    return image, file if image else None
 
 
 def _preview(file: str | None) -> Image.Image | None:

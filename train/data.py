@@ -53,7 +53,8 @@ def load_data(folder_or_repo: str) -> Data:
         UsageError: It cannot be opened, lacks a column or a split, or a class is absent from a split.
     """
     check_local(folder_or_repo, "--dataset")
-    splits = _open(folder_or_repo)
+    digest = content_digest(Path(folder_or_repo))
+    splits = _open(folder_or_repo, digest)
     labels = next(iter(splits.values())).features["label"].names
     for name, split in splits.items():
         present = set(split["label"])
@@ -62,7 +63,7 @@ def load_data(folder_or_repo: str) -> Data:
     card = _card_data(folder_or_repo)
     name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
     license_name, citation = str(card.get("license") or ""), card.get("citation") or ""
-    fingerprint = content_digest(Path(folder_or_repo)) or "-".join(split._fingerprint for split in splits.values())
+    fingerprint = digest or "-".join(split._fingerprint for split in splits.values())
     return Data(name, labels, splits, fingerprint, card.get("pretty_name") or name, license_name, citation)
 
 
@@ -86,15 +87,13 @@ def content_digest(folder: Path) -> str | None:
     return digest.hexdigest()
 
 
-def _open(folder_or_repo: str) -> dict[str, datasets.Dataset]:
-    """Open the known splits, with the columns of the dataset contract."""
+def _open(folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
+    """Open the known splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
     try:
-        if fingerprint := content_digest(Path(folder_or_repo)):
-            # `datasets` recognises a folder by its name and card alone; another cache for other content makes sure
-            # that a folder converted anew is not answered from the memory of the old one.
-            found = datasets.load_dataset(folder_or_repo, cache_dir=str(cache_folder() / "datasets" / fingerprint[:16]))
-        else:
-            found = datasets.load_dataset(folder_or_repo)
+        # `datasets` recognises a folder by its name and card alone; another cache for other content makes sure that a
+        # folder converted anew is not answered from the memory of the old one.
+        cache = str(cache_folder() / "datasets" / digest[:16]) if digest else None
+        found = datasets.load_dataset(folder_or_repo, cache_dir=cache)
     except (DatasetsError, OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
         raise UsageError(
             f"--dataset {folder_or_repo} cannot be opened as a dataset: {first_line(error)} Give a folder made by "

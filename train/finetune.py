@@ -23,7 +23,7 @@ from train.data import load_data
 from train.folders import check_free, partial_of, written_whole
 from train.loop import fit, mixed_precision, use_all_cores
 from train.models import IMAGENET, build, normalisation
-from train.recipe import find_recipe, load_recipe, seed
+from train.recipe import find_recipe, load_recipe, parse_seed
 from train.record import Run, finish_run, hide_hostname, print_plan, print_results
 
 
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--recipe", required=True, help="name of a recipe in train/recipes, or a .toml file")
     parser.add_argument("--dataset", required=True, help="dataset folder made by hub.convert, or a Hub repository")
     parser.add_argument("--output", type=Path, required=True, help="run folder to make")
-    parser.add_argument("--seed", type=seed, default=0, help="of initialisation, sampling and augmentation")
+    parser.add_argument("--seed", type=parse_seed, default=0, help="of initialisation, sampling and augmentation")
     parser.add_argument("--max-steps", type=int, help="stop after this many optimiser steps")
     parser.add_argument("--init", default=IMAGENET, help="imagenet (default, from the Hub), scratch, PATH or REPO")
     args = parser.parse_args()

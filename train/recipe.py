@@ -9,7 +9,7 @@ from typing import Any
 
 from space.errors import UsageError
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).resolve().parent / "recipes"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 OPERATING_POINTS = ("argmax", "youden")
 
@@ -148,7 +148,7 @@ SECTIONS = {
 }
 
 
-def seed(text: str) -> int:
+def parse_seed(text: str) -> int:
     """Read a seed from the command line: an integer that every random number generator takes, 0 to 2**32 - 1."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r}; it must be a whole number from 0 to {2**32 - 1}")

@@ -71,9 +71,14 @@ class Run:
         return self.data.labels.index(self.recipe.evaluation.positive_label) if len(self.data.labels) == 2 else None
 
     @property
+    def precision_name(self) -> str:
+        """The precision of training, as people name it."""
+        return "fp32" if self.precision == "no" else self.precision
+
+    @property
     def recipe_name(self) -> str:
         """The recipe as a command names it: by its name, or by its file where it is none of ours."""
-        return self.recipe.name if self.recipe_path.parent == RECIPES else self.recipe_path.name
+        return self.recipe.name if self.recipe_path.resolve().parent == RECIPES else self.recipe_path.name
 
     @property
     def init_name(self) -> str:
@@ -100,11 +105,10 @@ def print_plan(run: Run, splits: dict[str, PixelDataset], device: torch.device) 
     model, training = run.recipe.model, run.recipe.training
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
     limit = f", at most {run.max_steps} steps" if run.max_steps else ""
-    precision = "fp32" if run.precision == "no" else run.precision
     print(f"model    {model.architecture}, {model.image_size} px, {' / '.join(run.data.labels)}; start: {run.init}")
     print(f"images   {counts}")
     print(f"training {training.epochs} epochs of batches of {training.batch_size}{limit}; seed {run.seed}")
-    print(f"device   {device}, {run.processes} process(es), {precision}, {torch.get_num_threads()} threads")
+    print(f"device   {device}, {run.processes} process(es), {run.precision_name}, {torch.get_num_threads()} threads")
 
 
 def finish_run(
@@ -137,7 +141,7 @@ def finish_run(
         "seed": run.seed,
         "init": run.init_name,
         "processes": run.processes,
-        "precision": "fp32" if run.precision == "no" else run.precision,
+        "precision": run.precision_name,
         "dataset": run.data.summary(),
         "images": {name: len(split) for name, split in splits.items()},
         "environment": environment(device),

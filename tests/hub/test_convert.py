@@ -2,7 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
-from datasets import load_dataset
+from datasets import Image, load_dataset
 
 from hub.convert import convert, merge_groups
 from hub.kaggle import LAYOUTS
@@ -18,18 +18,12 @@ def test_the_dataset_opens_with_the_columns_and_labels_of_the_contract(dataset_f
     assert set(dataset) == {"train", "validation", "test"}
     assert dataset["train"].column_names == ["image", "label", "patient", "source", "lung_mask"]
     assert dataset["train"].features["label"].names == ["NORMAL", "PNEUMONIA"]
-    counted = {name: list(map(split["label"].count, (0, 1))) for name, split in _labels(dataset).items()}
+    counted = {name: [list(split["label"]).count(k) for k in (0, 1)] for name, split in dataset.items()}
     assert counted["test"] == list(COUNTS["test"].values())
     assert np.add(counted["train"], counted["validation"]).tolist() == [52, 100]
 
 
-def _labels(dataset):
-    return {name: {"label": list(split["label"])} for name, split in dataset.items()}
-
-
 def test_pictures_keep_their_bytes_and_their_own_labels(dataset_folder, kaggle_folder):
-    from datasets import Image
-
     dataset = load_dataset(str(dataset_folder))
     for split in dataset.values():
         for row in split.cast_column("image", Image(decode=False)).select(range(5)):
