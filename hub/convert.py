@@ -1,201 +1,245 @@
-"""Kaggle folder -> dataset folder that `datasets.load_dataset` and the Hub understand.
+"""Kaggle folder, zip or slug -> dataset folder that `datasets.load_dataset` and the Hub understand.
 
-python -m hub.convert SOURCE --output DIR [--layout NAME] [--official-splits] [--val-fraction 0.1] [--seed 0]
+python -m hub.convert SOURCE --output DIR [--layout NAME] [--size 512] [--official-splits] [--labels map.toml] ...
 """
 
 import argparse
-import hashlib
-import math
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from datasets import ClassLabel, Features, Image, Value
-from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
+from hub.audit import audit, write_audit
 from hub.dataset_card import write_card
-from hub.kaggle import LAYOUTS, Record, recognise
-from space.errors import ChestXrayError, UsageError, run_cli
-from space.xray import XrayError, read_xray
+from hub.kaggle import LAYOUTS, recognise
+from hub.labels import apply_map, read_map
+from hub.layout import Layout, Record, Tree
+from hub.looks import Item, Look, cores, look_at_all
+from hub.rows import MaskFolder, RowMaker, shown_records
+from hub.source import Source, open_source
+from hub.splits import Cut, Fractions, cut
+from hub.writer import features_of, write_split
+from space.errors import ChestXrayError, UsageError, XrayError, run_cli
+from space.xray import read_xray
+from train.data import SPLITS
+from train.duplicates import find_copies
 from train.folders import check_free, written_whole
 from train.recipe import parse_seed
 
-SHARD_BYTES = 500 * 10**6
-BATCH_ROWS = 64
+MOST_BAD = 0.05
 
 
-def convert(
-    source: Path, output: Path, layout: str | None = None, official: bool = False, fraction: float = 0.1, seed: int = 0
-) -> None:
-    """Convert a Kaggle folder into a dataset folder (README.md and data/<split>-*.parquet).
+@dataclass(frozen=True)
+class Options:
+    """How a source is converted.
 
-    Pictures keep their original bytes. The official test split is kept as it is.
+    Attributes:
+        layout: Name of the layout; None: recognised from the source.
+        size: Longest side of the stored pictures in pixels; None: pictures keep their own.
+        fractions: Sizes and seed of the splits that are cut anew.
+        official: Keep the publisher's splits, all of them.
+        labels: {class: new name, or None to drop it}.
+        masks: Folder of lung masks with the pictures' relative paths and stems.
+        workers: Files handled at a time; None: one per core.
+        keep_leaks: Keep train and validation pictures that test holds too.
+        keep_names: Keep file names and patient keys of private sources.
+        allow_bad: Go on however many files cannot be read.
+        audit: Look for copies' conflicts and shortcuts and draw figures; splits are made alike without.
+        with_samples: Show single pictures in the card and its figures.
+    """
+
+    layout: str | None = None
+    size: int | None = None
+    fractions: Fractions = field(default_factory=Fractions)
+    official: bool = False
+    labels: dict[str, str | None] | None = None
+    masks: Path | None = None
+    workers: int | None = None
+    keep_leaks: bool = False
+    keep_names: bool = False
+    allow_bad: bool = False
+    audit: bool = True
+    with_samples: bool = False
+
+
+def convert(source: str | Path, output: Path, options: Options = Options()) -> dict:
+    """Convert a source into a dataset folder (README.md, audit.json, quarantine.csv and data/<split>-*.parquet).
 
     Args:
-        source: Folder as downloaded from Kaggle and unpacked.
+        source: Folder, zip, or `kaggle:owner/name`.
         output: Folder to make.
-        layout: Name of the layout; None: recognised from the folder.
-        official: Keep the publisher's validation split too, instead of cutting a new one from train + validation.
-        fraction: Share of train + validation that the new validation split gets, in (0, 0.5].
-        seed: Seed of that cut.
+        options: How.
+
+    Returns:
+        The content of audit.json.
 
     Raises:
-        UsageError: The source has no known layout, or the output exists.
-        ChestXrayError: A picture cannot be read.
+        UsageError: The source has no known layout, an option does not fit it, or the output exists.
+        ChestXrayError: The zip is damaged or hostile, or too many files cannot be read.
     """
     check_free(output)
-    found, root = recognise(source, layout)
-    records = list(found.records(root))
-    if not records:
-        raise UsageError(f"{root} has the layout {found.name}, but its class folders hold no PNG or JPEG picture.")
-    digests = _inspect(records)
-    if not official:
-        records = remake_validation(records, digests, fraction, seed)
-    by_split: dict[str, list[Record]] = {}
-    for record in records:
-        by_split.setdefault(record.split, []).append(record)
-    features = Features(
-        image=Image(),
-        label=ClassLabel(names=list(found.labels)),
-        patient=Value("string"),
-        source=Value("string"),
-        lung_mask=Image(),
-    )
+    opened = open_source(str(source))
+    layout, root, tree = recognise(opened, options.layout)
+    print(f"{opened.title}: layout {layout.name}{root and f', in {root}'}")
+    listed, labels = apply_map(layout.records(opened, tree, root), layout, options.labels or {})
+    masks = MaskFolder(options.masks, listed) if options.masks else None
+    records, looks, bad = _inspect(opened, listed, options)
+
+    def pixels(index: int):
+        return read_xray(opened.read(records[index].name)).image
+
+    copies = find_copies([look.print for look in looks], pixels)
+    parts = cut(records, copies, options.fractions, options.official, options.keep_leaks)
+    leaks = {} if options.keep_leaks else parts.leaks
+    shown = shown_records(parts.records, looks, layout, options.keep_names)
+    items = [Item(record, look, leaks.get(i)) for i, (record, look) in enumerate(zip(shown, looks, strict=True))]
     with written_whole(output) as folder:
-        (folder / "data").mkdir()
-        with tqdm(total=len(records), desc="writing", unit="img") as progress:
-            for split, rows in by_split.items():
-                _write_split(folder / "data", split, rows, features, progress)
-        write_card(folder, found, by_split, features, seed=None if official else seed)
+        maker = RowMaker(opened, features_of(layout, list(labels)), options.size, masks)
+        _write_rows(folder, maker, parts.records, items, options.workers)
+        _write_quarantine(folder, bad + maker.bad_masks)
+        facts = _facts(layout, labels, options, parts, tree, listed, bad, maker)
+        report = audit(items, copies, facts, full=options.audit)
+        write_audit(folder, report, items, copies, pixels if options.audit else None, options.with_samples)
+        write_card(folder, report)
+    print(_summary(output, report))
+    return report
 
 
-def _inspect(records: list[Record]) -> list[str]:
-    """Decode every picture once; returns the hash of each one's pixels, and stops at pictures that cannot be read."""
-
-    def digest(record: Record) -> str | XrayError:
-        try:
-            image = read_xray(record.path).image
-        except XrayError as error:
-            return error
-        return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(tqdm(pool.map(digest, records), total=len(records), desc="reading", unit="img"))
-    bad = [(record, result) for record, result in zip(records, results, strict=True) if isinstance(result, XrayError)]
-    if bad:
-        listed = "\n".join(f"  {record.source}: {error}" for record, error in bad[:10])
-        raise ChestXrayError(
-            f"{len(bad)} of {len(records)} pictures cannot be read; nothing was written. Download them again or "
-            f"remove them. The first ones:\n{listed}"
-        )
-    return results
-
-
-def remake_validation(records: list[Record], digests: list[str], fraction: float, seed: int) -> list[Record]:
-    """Cut a new validation split from train + validation: stratified by label, no patient on both sides.
-
-    Args:
-        records: All pictures; those of the test split stay as they are.
-        digests: Hash of each picture's pixels: equal pictures count as one patient.
-        fraction: Share of the validation split, in (0, 0.5]; 1/fraction is rounded to whole folds.
-        seed: Seed of the cut.
-
-    Returns:
-        The records in the same order with their new splits.
+def _inspect(
+    source: Source, records: list[Record], options: Options
+) -> tuple[list[Record], list[Look], list[tuple[str, XrayError]]]:
+    """Look at every picture: the readable ones, what was seen of them, and the others with what is wrong with them.
 
     Raises:
-        UsageError: There are too few patients to cut that share.
+        ChestXrayError: More than `MOST_BAD` of them cannot be read, and that was not allowed.
     """
-    pool = [index for index, record in enumerate(records) if record.split != "test"]
-    groups = merge_groups([records[i].group or records[i].source for i in pool], [digests[i] for i in pool])
-    labels = [records[i].label for i in pool]
-    folds = round(1 / fraction)
-    groups_of = {label: {g for g, own in zip(groups, labels, strict=True) if own == label} for label in labels}
-    if not pool or min(map(len, groups_of.values())) < folds:
-        raise UsageError(
-            f"too few patients for a validation split of {fraction:g}: each class needs at least {folds} in "
-            "train + validation. Use --official-splits or a larger --val-fraction."
+    reads = (partial(source.read, record.name) for record in records)
+    seen = list(zip(records, look_at_all(reads, len(records), options.workers), strict=True))
+    bad = [(record.name, look) for record, look in seen if isinstance(look, XrayError)]
+    if len(bad) == len(records) or (len(bad) > MOST_BAD * len(records) and not options.allow_bad):
+        listed = "\n".join(f"  {name}: {error}" for name, error in bad[:10])
+        raise ChestXrayError(
+            f"{len(bad)} of {len(records)} pictures cannot be read, more than {MOST_BAD:.0%}; nothing was written. "
+            f"Download them again, remove them, or go on without them by --allow-bad. The first ones:\n{listed}"
         )
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    _, validation = next(splitter.split(pool, labels, groups))
-    chosen = {pool[i] for i in validation}
-    return [
-        record if record.split == "test" else replace(record, split="validation" if i in chosen else "train")
-        for i, record in enumerate(records)
-    ]
+    good = [(record, look) for record, look in seen if isinstance(look, Look)]
+    return [record for record, _ in good], [look for _, look in good], bad
 
 
-def merge_groups(*keyings: list[str]) -> list[int]:
-    """Merge several groupings of the same items: items that share any key end in one group.
-
-    Args:
-        keyings: One list of keys per grouping, all of the same length.
-
-    Returns:
-        The group of each item, as the smallest index in it.
-    """
-    parent = list(range(len(keyings[0])))
-
-    def find(item: int) -> int:
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    for keys in keyings:
-        first: dict[str, int] = {}
-        for item, key in enumerate(keys):
-            a, b = sorted((find(item), find(first.setdefault(key, item))))
-            parent[b] = a
-    return [find(item) for item in range(len(parent))]
+def _write_rows(
+    folder: Path, maker: RowMaker, records: Sequence[Record], items: list[Item], workers: int | None
+) -> None:
+    (folder / "data").mkdir()
+    kept = [(record, item) for record, item in zip(records, items, strict=True) if not item.dropped]
+    with tqdm(total=len(kept), desc="writing", unit="img") as bar:
+        for split in SPLITS:
+            of_split = ((record, item) for record, item in kept if record.split == split)
+            rows = (maker.row(record, item.record, item.look.plain) for record, item in of_split)
+            write_split(folder / "data", split, rows, maker.features, workers or cores(), bar)
 
 
-def _write_split(folder: Path, split: str, records: list[Record], features: Features, progress: tqdm) -> None:
-    """Write one split as shards of about `SHARD_BYTES`, holding a few pictures in memory at a time."""
-    n_shards = math.ceil(sum(record.path.stat().st_size for record in records) / SHARD_BYTES)
-    for shard in range(n_shards):
-        rows = records[shard * len(records) // n_shards : (shard + 1) * len(records) // n_shards]
-        path = folder / f"{split}-{shard:05d}-of-{n_shards:05d}.parquet"
-        # The features' own Arrow schema carries the metadata from which `load_dataset` restores Image and ClassLabel.
-        with pq.ParquetWriter(path, features.arrow_schema) as writer:
-            for batch in _batches(rows, features):
-                writer.write_batch(batch)
-                progress.update(len(batch))
+def _write_quarantine(folder: Path, bad: list[tuple[str, XrayError]]) -> None:
+    with (folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "code", "sentence"])
+        table.writerows([name, error.code, str(error)] for name, error in bad)
 
 
-def _batches(records: list[Record], features: Features) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(records), BATCH_ROWS):
-        rows = [
-            {
-                "image": {"bytes": record.path.read_bytes(), "path": record.path.name},
-                "label": features["label"].str2int(record.label),
-                "patient": record.patient,
-                "source": record.source,
-                "lung_mask": None,
-            }
-            for record in records[start : start + BATCH_ROWS]
-        ]
-        yield pa.RecordBatch.from_pylist(rows, schema=features.arrow_schema)
+def _facts(
+    layout: Layout,
+    labels: dict[str, str],
+    options: Options,
+    parts: Cut,
+    tree: Tree,
+    listed: list[Record],
+    bad: list[tuple[str, XrayError]],
+    maker: RowMaker,
+) -> dict:
+    """What audit.json and the card say of how the dataset was made."""
+    pictures = sum(len(tree.pictures(folder)) for folder in tree.folders)
+    return {
+        "layout": layout.name,
+        "patient_rule": layout.patient_rule,
+        "labels": labels,
+        "renamed_labels": options.labels or {},
+        "official_splits": options.official,
+        "official_test": parts.official_test,
+        "fractions": {"validation": options.fractions.validation, "test": options.fractions.test},
+        "seed": options.fractions.seed,
+        "size": options.size,
+        "names_hidden": layout.private and not options.keep_names,
+        "leaks": dict(Counter(parts.leaks.values())),
+        "leaks_kept": options.keep_leaks,
+        "quarantined": dict(Counter(error.code for _, error in bad)),
+        "bad_masks": len(maker.bad_masks),
+        "masks": maker.mask_counts,
+        "outside_layout": pictures - len(listed),
+    }
+
+
+def _summary(output: Path, report: dict) -> str:
+    facts, counts = report["conversion"], report["counts"]
+    lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " pictures"]
+    if facts["leaks"]:
+        found = ", ".join(f"{n} by {why}" for why, n in facts["leaks"].items())
+        lines.append(f"{'kept' if facts['leaks_kept'] else 'dropped'}, because test holds them too: {found}")
+    if facts["quarantined"] or facts["bad_masks"]:
+        n = sum(facts["quarantined"].values())
+        lines.append(f"unreadable: {n} pictures, {facts['bad_masks']} masks (quarantine.csv says why)")
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Command line of the conversion."""
-    parser = argparse.ArgumentParser(prog="python -m hub.convert", description="Kaggle folder -> dataset folder")
-    parser.add_argument("source", type=Path, help="unpacked folder of the Kaggle dataset")
-    parser.add_argument("--output", type=Path, required=True, help="dataset folder to make")
-    parser.add_argument("--layout", help=f"one of: {', '.join(LAYOUTS)} (default: recognised from the folder)")
-    parser.add_argument("--official-splits", action="store_true", help="keep the publisher's validation split")
-    parser.add_argument("--val-fraction", type=float, default=0.1, help="share of the new validation split")
-    parser.add_argument("--seed", type=parse_seed, default=0, help="seed of the new validation split")
-    args = parser.parse_args()
-    if not 0 < args.val_fraction <= 0.5:
-        raise UsageError(f"--val-fraction {args.val_fraction:g}: it must be above 0 and at most 0.5.")
-    convert(args.source, args.output, args.layout, args.official_splits, args.val_fraction, args.seed)
+    args = _parser().parse_args()
+    for name, value in (("val", args.val_fraction), ("test", args.test_fraction)):
+        if not 0 < value <= 0.4:
+            raise UsageError(f"--{name}-fraction {value:g}: it must be above 0 and at most 0.4.")
+    if args.size is not None and args.size < 32:
+        raise UsageError(f"--size {args.size}: at least 32 pixels.")
+    if args.workers is not None and args.workers < 1:
+        raise UsageError(f"--workers {args.workers}: at least 1.")
+    options = Options(
+        layout=args.layout,
+        size=args.size,
+        fractions=Fractions(args.val_fraction, args.test_fraction, args.seed),
+        official=args.official_splits,
+        labels=read_map(args.labels) if args.labels else None,
+        masks=args.masks,
+        workers=args.workers,
+        keep_leaks=args.keep_leaks,
+        keep_names=args.keep_names,
+        allow_bad=args.allow_bad,
+        audit=not args.no_audit,
+        with_samples=args.with_samples,
+    )
+    convert(args.source, args.output, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m hub.convert", description="chest X-ray folder -> dataset folder")
+    add = parser.add_argument
+    add("source", help="folder, .zip, or kaggle:OWNER/NAME")
+    add("--output", type=Path, required=True, help="dataset folder to make")
+    add("--layout", help=f"one of: {', '.join(LAYOUTS)} (default: recognised by structure)")
+    add("--size", type=int, help="shrink pictures to this longest side, in pixels (default: untouched)")
+    add("--val-fraction", type=float, default=0.1, help="share of the new validation split (default 0.1)")
+    add("--test-fraction", type=float, default=0.1, help="share of the test split where there is none (default 0.1)")
+    add("--seed", type=parse_seed, default=0, help="seed of the new splits (default 0)")
+    add("--official-splits", action="store_true", help="keep the publisher's splits, validation too")
+    add("--labels", type=Path, help='TOML file, `"class" = "new name"` or `"class" = false` to drop it')
+    add("--masks", type=Path, help="folder of lung masks with the pictures' relative paths and stems")
+    add("--workers", type=int, help="files handled at a time (default: one per core)")
+    add("--keep-leaks", action="store_true", help="keep train and validation pictures that test holds too")
+    add("--keep-names", action="store_true", help="keep file names and patient keys of private folders")
+    add("--allow-bad", action="store_true", help=f"go on even if more than {MOST_BAD:.0%} cannot be read")
+    add("--no-audit", action="store_true", help="write no findings and figures; the splits are the same")
+    add("--with-samples", action="store_true", help="show single pictures in the card's figures")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,68 +1,64 @@
-"""The dataset's card: counts from the records, prose from the template."""
+"""The dataset's card: every number from audit.json, prose from the template."""
 
-from collections import Counter
-from itertools import chain
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
-from hub.kaggle import ChestXrayPneumonia, Record
+from hub.kaggle import LAYOUTS
+from hub.layout import Layout
 from train.model_card import render_template
 
 SIZE_CATEGORIES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"))
 
 
-def write_card(
-    folder: Path, layout: ChestXrayPneumonia, by_split: dict[str, list[Record]], features: Features, seed: int | None
-) -> None:
-    """Write README.md into a dataset folder whose parquet files are written already.
+def write_card(folder: Path, report: dict) -> None:
+    """Write README.md into a dataset folder whose other files are written already.
 
     Args:
         folder: Dataset folder.
-        layout: Where the pictures come from.
-        by_split: The pictures of every split.
-        features: The dataset's columns.
-        seed: Seed with which validation was cut anew; None: the publisher's own split was kept.
+        report: The content of its audit.json, with a `conversion` section.
     """
-    records = list(chain.from_iterable(by_split.values()))
-    patients = {name: len({r.patient for r in rows if r.patient is not None}) for name, rows in by_split.items()}
-    pool = len(records) - len(by_split.get("test", ()))
+    layout = LAYOUTS[report["conversion"]["layout"]]
     text = render_template(
         Path(__file__).with_name("dataset_card.md.jinja"),
-        front_matter=_front_matter(folder, layout, by_split, features).to_yaml(),
+        front_matter=_front_matter(folder, layout, report).to_yaml(),
         layout=layout,
-        splits=list(by_split),
-        images=Counter((record.split, record.label) for record in records),
-        patients=patients,
-        unknown=sum(record.patient is None for record in records),
-        total=len(records),
-        percent=100 * len(by_split.get("validation", ())) / max(1, pool),
-        seed=seed,
+        audit=report,
+        facts=report["conversion"],
+        figures=sorted(path.name for path in (folder / "figures").glob("*.png")),
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    temporary = folder / "README.md.partial"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / "README.md")
 
 
-def _front_matter(
-    folder: Path, layout: ChestXrayPneumonia, by_split: dict[str, list[Record]], features: Features
-) -> DatasetCardData:
+def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData:
     """What the Hub reads. The sizes also tell `load_dataset` one version of a folder from another."""
-    total = sum(map(len, by_split.values()))
-    stored = {name: sum(record.path.stat().st_size for record in rows) for name, rows in by_split.items()}
+    splits = SplitDict()
+    for name in report["counts"]:
+        files = [pq.ParquetFile(path) for path in sorted(folder.glob(f"data/{name}-*.parquet"))]
+        n_bytes = sum(f.metadata.row_group(g).total_byte_size for f in files for g in range(f.num_row_groups))
+        splits.add(SplitInfo(name, n_bytes, sum(file.metadata.num_rows for file in files)))
     info = DatasetInfo(
-        features=features,
-        splits=SplitDict({name: SplitInfo(name, stored[name], len(rows)) for name, rows in by_split.items()}),
+        features=Features.from_arrow_schema(files[0].schema_arrow),
+        splits=splits,
         download_size=sum(path.stat().st_size for path in folder.glob("data/*.parquet")),
-        dataset_size=sum(stored.values()),
+        dataset_size=sum(split.num_bytes for split in splits.values()),
     )
-    files = [{"split": name, "path": f"data/{name}-*"} for name in by_split]
+    total = report["images"]
+    named = {"license_name": layout.name, "license_link": layout.link} if layout.license == "other" else {}
     return DatasetCardData(
         license=layout.license,
+        **named,
         task_categories=["image-classification"],
-        size_categories=[next((name for most, name in SIZE_CATEGORIES if total < most), "n>100K")],
+        size_categories=[next((name for most, name in SIZE_CATEGORIES if total < most), "100K<n<1M")],
         tags=["medical", "chest-x-ray", "radiology"],
         pretty_name=layout.title,
-        configs=[{"config_name": "default", "data_files": files}],
+        configs=[
+            {"config_name": "default", "data_files": [{"split": s, "path": f"data/{s}-*"} for s in report["counts"]]}
+        ],
         citation=layout.citation,
         dataset_info=info._to_yaml_dict(),
     )

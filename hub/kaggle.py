@@ -1,48 +1,48 @@
-"""Kaggle chest X-ray layouts: where pictures, splits, labels and patients stand in each."""
+"""Kaggle chest X-ray layouts: where pictures, splits, labels, masks and patients stand in each."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import ClassVar
 
+from hub.image_folder import ImageFolder
+from hub.layout import Layout, Record, Tree, join, relative
+from hub.radiography_sheet import read_origins
+from hub.rsna import RsnaPneumonia
+from hub.source import Source
 from space.errors import UsageError
 
-PICTURE_SUFFIXES = {".jpeg", ".jpg", ".png"}
+
+class _SplitFolders(Layout):
+    """`{split}/{class}/picture`, all classes in train and in test."""
+
+    splits: ClassVar[dict[str, str]]
+
+    def fits(self, tree: Tree, root: str) -> bool:
+        """Whether train and test hold every class."""
+        return all(tree.pictures(join(root, split, label)) for split in ("train", "test") for label in self.labels)
+
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The pictures of every split and class that is there."""
+        return [
+            self.record(name, relative(name, root), split, label)
+            for folder, split in self.splits.items()
+            for label in self.labels
+            for name in tree.pictures(join(root, folder, label))
+        ]
+
+    def record(self, name: str, path: str, split: str, label: str) -> Record:
+        """One picture; `path` is its path below the root."""
+        return Record(name, path, split, label)
 
 
-@dataclass(frozen=True)
-class Record:
-    """One picture of a Kaggle folder.
-
-    Attributes:
-        path: Where the file is.
-        source: Its path inside the Kaggle folder, with "/".
-        split: "train", "validation" or "test", as the publisher set it.
-        label: Class name.
-        patient: Key of the patient by the strict naming rule; None where the name says nothing.
-        group: Key by the loose naming rule: pictures that may be of one patient, never separated by a new split.
-    """
-
-    path: Path
-    source: str
-    split: str
-    label: str
-    patient: str | None
-    group: str | None
-
-
-class ChestXrayPneumonia:
-    """Kermany's paediatric chest X-rays as Kaggle holds them: 5,856 pictures, normal or pneumonia.
-
-    Kermany D, Zhang K, Goldbaum M. Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for
-    Classification. Mendeley Data, v2, 2018.
-    """
+class ChestXrayPneumonia(_SplitFolders):
+    """Kermany's paediatric chest X-rays: 5,856 pictures, normal or pneumonia."""
 
     name = "chest-xray-pneumonia"
     slug = "paultimothymooney/chest-xray-pneumonia"
     title = "Chest X-Ray Images (Pneumonia)"
     license = "cc-by-4.0"
+    license_note = "stated by the publisher (Mendeley Data)"
     citation = (
         "Kermany D, Zhang K, Goldbaum M. Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for "
         "Classification. Mendeley Data, v2, 2018, doi:10.17632/rscbjbr9sj.2; Kermany DS et al. Identifying Medical "
@@ -59,28 +59,28 @@ class ChestXrayPneumonia:
         "kinds of IM names; because the publisher does not say so, new splits keep pictures with the same bare N of "
         "one class together."
     )
+    problems = (
+        "The pictures show children (1 to 5 years) of one hospital. How well a model does here says little about "
+        "adults or other hospitals.",
+        "The two classes can be told apart by things that are not disease: in the originals, the height of the picture "
+        "alone separates them with an AUROC of 0.92, and its outer frame alone classifies 88.5% right.",
+        "The test split was gathered differently from the rest: scores on a validation split cut from train are far "
+        "more flattering than scores on test.",
+        "The publisher's validation split has 16 pictures, too few to choose anything by.",
+        "Some pictures stand in it more than once: 32 exact copies, all of one class and split.",
+    )
+    columns: ClassVar = {"subtype": "bacteria, virus or none, as the file name says; null where it says nothing"}
     splits: ClassVar = {"train": "train", "val": "validation", "test": "test"}
     _PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)_\d+")
     _NORMAL_NAME = re.compile(r"((?:NORMAL2-)?IM-(\d+))-\d+")
 
-    def find_root(self, source: Path) -> Path | None:
-        """Find the folder that holds train and test; None if this is not the layout.
-
-        Kaggle's zip holds the tree twice (`chest_xray/chest_xray`): the outermost complete tree is taken, once.
-        """
-        for root in (source, source / "chest_xray", source / "chest_xray" / "chest_xray"):
-            if all((root / split / label).is_dir() for split in ("train", "test") for label in self.labels):
-                return root
-        return None
-
-    def records(self, root: Path) -> Iterator[Record]:
-        """List the pictures below `root` (from `find_root`) in a fixed order; hidden and other files are skipped."""
-        for folder, split in self.splits.items():
-            for label in self.labels:
-                for path in sorted((root / folder / label).glob("*")):
-                    if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file():
-                        patient, group = self.patient_of(path.stem)
-                        yield Record(path, f"{folder}/{label}/{path.name}", split, label, patient, group)
+    def record(self, name: str, path: str, split: str, label: str) -> Record:
+        """One picture, with its patient and the kind of pneumonia."""
+        stem = PurePosixPath(name).stem
+        patient, group = self.patient_of(stem)
+        match = self._PNEUMONIA_NAME.match(stem)
+        subtype = "none" if label == "NORMAL" else match[2] if match else None
+        return Record(name, path, split, label, patient, group, {"subtype": subtype})
 
     def patient_of(self, stem: str) -> tuple[str | None, str | None]:
         """Read the strict and the loose patient key from a file name without its ending (see `patient_rule`)."""
@@ -91,39 +91,207 @@ class ChestXrayPneumonia:
         return None, None
 
 
-LAYOUTS = {layout.name: layout for layout in (ChestXrayPneumonia(),)}
+class Covid19ImageDataset(_SplitFolders):
+    """Raikote's 317 pictures: COVID-19, viral pneumonia, normal."""
+
+    name = "covid19-image-dataset"
+    slug = "pranavraikokte/covid19-image-dataset"
+    title = "Covid-19 Image Dataset"
+    license = "cc-by-sa-4.0"
+    license_note = (
+        "as remembered from the Kaggle page; each COVID-19 picture has a licence of its own in the COVID-19 image data "
+        "collection. Check before you redistribute"
+    )
+    citation = (
+        "Raikote P. Covid-19 Image Dataset, Kaggle, 2020; Cohen JP, Morrison P, Dao L. COVID-19 image data collection, "
+        "arXiv:2003.11597, 2020."
+    )
+    structure = "[Covid19-dataset/]{train,test}/{Covid,Normal,Viral Pneumonia}"
+    labels: ClassVar = {
+        "Covid": "COVID-19, from publications and case reports on the web; adults",
+        "Normal": "no finding; children",
+        "Viral Pneumonia": "viral pneumonia other than COVID-19; children",
+    }
+    patient_rule = "File names say nothing about patients; copies of one picture are kept together by new splits."
+    problems = (
+        "COVID-19 pictures show adults and all others children: age and body size give the class away.",
+        "As published, some test pictures of class Covid also stand in train.",
+        "Most Normal and Viral Pneumonia pictures are contrast-enhanced copies of test pictures of "
+        "chest-xray-pneumonia: neither set can be an external test of a model that was trained on the other.",
+        "317 pictures are few: intervals are wide, and a difference of a few points between models means nothing.",
+    )
+    splits: ClassVar = {"train": "train", "test": "test"}
 
 
-def recognise(source: Path, layout: str | None = None) -> tuple[ChestXrayPneumonia, Path]:
-    """Find out which Kaggle layout a folder has, by its structure.
+class CovidQuEx(Layout):
+    """COVID-QU-Ex: 33,920 pictures with lung masks, of which 5,826 have infection masks; two trees that overlap."""
+
+    name = "covid-qu-ex"
+    slug = "anasmohammedtahir/covidqu"
+    title = "COVID-QU-Ex Dataset"
+    license = "cc-by-sa-4.0"
+    license_note = "as remembered from the Kaggle page; check before you redistribute"
+    citation = (
+        "Tahir AM, Chowdhury MEH, Qiblawey Y, Khandakar A, Rahman T, et al. COVID-QU-Ex Dataset, Kaggle, 2021; Tahir "
+        "AM et al. COVID-19 infection localization and severity grading from chest X-ray images. Computers in Biology "
+        "and Medicine 139, 2021."
+    )
+    structure = (
+        "{Lung,Infection} Segmentation Data/…/{Train,Val,Test}/{COVID-19,Non-COVID,Normal}/"
+        "{images,lung masks,infection masks}"
+    )
+    labels: ClassVar = {
+        "COVID-19": "COVID-19",
+        "Non-COVID": "another lung infection, viral or bacterial",
+        "Normal": "no finding",
+    }
+    patient_rule = (
+        "File names say nothing about patients. A picture that stands in both trees (same class and file name) is one "
+        "row, in the split of the larger tree."
+    )
+    problems = (
+        "The set is put together from many public ones, chest-xray-pneumonia and covid19-radiography-database among "
+        "them: none of these can be an external test for it.",
+        "Classes come from different sources with different ages and devices, which alone can give the class away.",
+    )
+    mask_columns: ClassVar = {"infection_mask": "mask of the infected region (all black for other classes), or null"}
+    splits: ClassVar = {"Train": "train", "Val": "validation", "Test": "test"}
+    masks: ClassVar = {"lung_mask": "lung masks", "infection_mask": "infection masks"}
+
+    def fits(self, tree: Tree, root: str) -> bool:
+        """Whether below this folder lie one or both trees, and nothing but them, two levels deep at most."""
+        return bool(self._trees(tree, root))
+
+    def _trees(self, tree: Tree, root: str) -> list[str]:
+        """The trees below `root`, the one with more pictures first."""
+        images = (f for f in tree.named.get("images", ()) if f.startswith(f"{root}/" if root else ""))
+        starts = {"/".join(f.split("/")[:-3]) for f in images if f.count("/") >= 2}  # …/{split}/{class}/images
+        depths = {f: relative(f, root).count("/") + 1 if f != root else 0 for f in starts}
+        found = {f: n for f in starts if depths[f] <= 2 and (n := self._count(tree, f))}
+        return sorted(found, key=lambda folder: (-found[folder], folder))
+
+    def _count(self, tree: Tree, folder: str) -> int:
+        """Pictures in the one tree that starts at `folder`; 0 if no split of it has all three classes."""
+        counts = [
+            [len(tree.pictures(join(folder, split, label, "images"))) for label in self.labels] for split in self.splits
+        ]
+        return sum(map(sum, counts)) if any(map(all, counts)) else 0
+
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The pictures of both trees, each once, with the masks that either tree has for them."""
+        names: dict[tuple[str, str], tuple[str, str]] = {}
+        masks: dict[tuple[str, str], dict[str, str]] = {}
+        for folder in self._trees(tree, root):
+            for part, split in self.splits.items():
+                for label in self.labels:
+                    here = join(folder, part, label)
+                    for name in tree.pictures(join(here, "images")):
+                        key = (label, PurePosixPath(name).stem)
+                        names.setdefault(key, (name, split))
+                        own = {c: join(here, sub, f"{key[1]}.png") for c, sub in self.masks.items()}
+                        found = {column: mask for column, mask in own.items() if mask in source.sizes}
+                        masks[key] = found | masks.get(key, {})
+        return [
+            Record(name, relative(name, root), split, key[0], masks=masks[key]) for key, (name, split) in names.items()
+        ]
+
+
+class Covid19RadiographyDatabase(Layout):
+    """The Qatar and Dhaka universities' database: 21,165 pictures in four classes, with lung masks; no splits."""
+
+    name = "covid19-radiography-database"
+    slug = "tawsifurrahman/covid19-radiography-database"
+    title = "COVID-19 Radiography Database"
+    license = "other"
+    license_note = (
+        "'Data files (c) Original Authors', as remembered from the Kaggle page; check before you redistribute"
+    )
+    citation = (
+        "Chowdhury MEH et al. Can AI help in screening viral and COVID-19 pneumonia? IEEE Access 8, 2020, "
+        "132665-132676, doi:10.1109/ACCESS.2020.3010287; Rahman T et al. Exploring the effect of image enhancement "
+        "techniques on COVID-19 detection using chest X-ray images. Computers in Biology and Medicine 132, 2021."
+    )
+    structure = "[COVID-19_Radiography_Dataset/]{COVID,Lung_Opacity,Normal,Viral Pneumonia}/{images,masks}"
+    labels: ClassVar = {
+        "COVID": "COVID-19; adults",
+        "Lung_Opacity": "lung opacity that is not COVID-19; adults",
+        "Normal": "no finding; children and adults",
+        "Viral Pneumonia": "viral pneumonia other than COVID-19; children",
+    }
+    patient_rule = "File names say nothing about patients; copies of one picture are kept together by new splits."
+    problems = (
+        "All of its Viral Pneumonia and 1,341 of its Normal pictures are training pictures of chest-xray-pneumonia "
+        "(children), while COVID is adult: a classifier can win by age, and neither set is an external test for the "
+        "other.",
+        "Nothing is known about patients: a random split, also ours, may have one patient on both sides.",
+    )
+    columns: ClassVar = {"origin": "where the picture comes from, as the dataset's metadata sheets state it, or null"}
+
+    def fits(self, tree: Tree, root: str) -> bool:
+        """Whether every class has a folder of images."""
+        return all(tree.pictures(join(root, label, "images")) for label in self.labels)
+
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The pictures of every class, with mask and origin where there is one."""
+        found = []
+        for label in self.labels:
+            origins = read_origins(source, join(root, f"{label}.metadata.xlsx"))
+            for name in tree.pictures(join(root, label, "images")):
+                stem = PurePosixPath(name).stem
+                mask = join(root, label, "masks", f"{stem}.png")
+                masks = {"lung_mask": mask} if mask in source.sizes else {}
+                facts = {"origin": origins.get(stem.lower())}
+                found.append(Record(name, relative(name, root), None, label, facts=facts, masks=masks))
+        return found
+
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        ChestXrayPneumonia(), Covid19ImageDataset(), CovidQuEx(), Covid19RadiographyDatabase(), RsnaPneumonia(),
+        ImageFolder(),
+    )
+}  # fmt: skip
+
+
+def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, Tree]:
+    """Find out which layout a source has, by its structure.
 
     Args:
-        source: Folder as downloaded from Kaggle and unpacked.
+        source: Where the pictures are.
         layout: Name of a layout, to look for that one alone.
 
     Returns:
-        The layout, and the folder in which its tree starts.
+        The layout, the folder of the source in which it starts ("" for the top), and the source's files.
 
     Raises:
-        UsageError: There is no such folder or layout, or the folder has none of the layouts; the message lists what
-            was looked for and what was found.
+        UsageError: There is no layout of that name; the source has none of the layouts, or several, or one of them
+            twice. The message lists what was looked for and what was found.
     """
     if layout is not None and layout not in LAYOUTS:
         raise UsageError(f"--layout {layout!r} is unknown. Known layouts: {', '.join(LAYOUTS)}.")
-    if not source.is_dir():
-        kind = "is a file" if source.exists() else "does not exist"
-        raise UsageError(f"{source} {kind}; give the unpacked folder of a Kaggle dataset.")
-    candidates = [LAYOUTS[layout]] if layout else list(LAYOUTS.values())
-    for candidate in candidates:
-        if root := candidate.find_root(source):
-            return candidate, root
-    looked_for = "; ".join(f"{candidate.name}: {candidate.structure}" for candidate in candidates)
-    raise UsageError(f"{source} has no known layout.\n  looked for: {looked_for}\n  found: {_contents(source)}")
+    tree = Tree(source)
+    candidates = [LAYOUTS[layout]] if layout else [known for known in LAYOUTS.values() if known.name != "image-folder"]
+    found = [(candidate, root) for candidate in candidates for root in candidate.roots(tree)]
+    if not found and not layout:
+        fallback = LAYOUTS["image-folder"]
+        found = [(fallback, root) for root in fallback.roots(tree)[:1]]
+    if len(found) == 1:
+        return *found[0], tree
+    if found:
+        listed = "; ".join(f"{candidate.name} in {root or 'the top folder'}" for candidate, root in found)
+        raise UsageError(
+            f"{source.title} has more than one possible layout: {listed}. Choose one with --layout, or give "
+            "the folder that is meant."
+        )
+    looked_for = "; ".join(f"{known.name}: {known.structure}" for known in candidates or LAYOUTS.values())
+    raise UsageError(f"{source.title} has no known layout.\n  looked for: {looked_for}\n  found: {_contents(tree)}")
 
 
-def _contents(source: Path, most: int = 12) -> str:
-    """A few lines' worth of what stands in the first two levels of a folder."""
-    found = sorted(path.relative_to(source).as_posix() + "/" * path.is_dir() for path in source.glob("*"))
-    found += sorted(path.relative_to(source).as_posix() + "/" * path.is_dir() for path in source.glob("*/*"))
+def _contents(tree: Tree, most: int = 12) -> str:
+    """A few lines' worth of what stands in the first two levels of a source."""
+    folders = sorted(f"{folder}/" for folder in tree.folders if folder and folder.count("/") < 2)
+    files = sorted(join(folder, name) for folder in tree.files if "/" not in folder for name in tree.files[folder])
+    found = folders + files
     more = f" and {len(found) - most} more" if len(found) > most else ""
-    return (", ".join(found[:most]) + more) or "an empty folder"
+    return (", ".join(found[:most]) + more) or "no files"

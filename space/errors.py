@@ -24,6 +24,20 @@ class UsageError(ChestXrayError):
     exit_code = 2
 
 
+class XrayError(ChestXrayError):
+    """A file that cannot be read as a radiograph.
+
+    Attributes:
+        code: Machine-readable reason: `missing`, `unreadable`, `empty`, `too_many_bytes`, `unknown_format`,
+            `unsupported` (a DICOM file of a kind that is not read), `too_many_pixels`, `several_frames`, `damaged` or
+            `colour`.
+    """
+
+    def __init__(self, code: str, sentence: str):
+        super().__init__(sentence)
+        self.code = code
+
+
 def run_cli(main: Callable[[], None]) -> None:
     """Run a command-line entry point and end the process with its exit code.
 

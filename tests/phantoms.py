@@ -31,10 +31,13 @@ def draw_phantom(random: np.random.Generator, pneumonia: bool, width: int = 160,
         return 1 / (1 + np.exp(np.clip(softness * (distance - 1), -50, 50)))
 
     picture = 0.08 + 0.62 * ellipse(0, 0.1, 0.46, 0.62)
-    lungs = ellipse(-0.19, 0, 0.13, 0.3) + ellipse(0.19, 0, 0.13, 0.3)
-    ribs = 0.5 + 0.5 * np.cos(2 * np.pi * (9 * y + 6 * x**2))
+    vary = random.uniform
+    lungs = ellipse(-0.19, 0, vary(0.11, 0.15), vary(0.25, 0.33)) + ellipse(0.19, 0, vary(0.11, 0.15), vary(0.25, 0.33))
+    ribs = 0.5 + 0.5 * np.cos(2 * np.pi * (vary(7.5, 10.5) * y + vary(3, 9) * x**2 + vary(0, 1)))
     picture -= lungs * (0.46 - 0.1 * ribs)
-    picture += 0.14 * ellipse(0, 0, 0.035, 0.6, 4) + 0.3 * ellipse(0.06, 0.14, 0.13, 0.16)
+    picture += 0.14 * ellipse(0, 0, 0.035, 0.6, 4) + 0.3 * ellipse(0.06, 0.14, vary(0.1, 0.15), vary(0.13, 0.19))
+    vessels = Image.fromarray(random.normal(0, 1, (18, 20)).astype(np.float32)).resize((width, height), Image.BICUBIC)
+    picture += 0.03 * np.asarray(vessels)
     if pneumonia:
         side = random.choice([-1, 1])
         spot = ellipse(side * random.uniform(0.15, 0.22), random.uniform(-0.12, 0.18), 0.09, 0.11, 3)

@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 from datasets import Image, load_dataset
 
-from hub.convert import convert, merge_groups
+from hub.convert import Options, convert
 from hub.kaggle import LAYOUTS
+from hub.splits import Fractions
 from space.errors import ChestXrayError, UsageError
 from tests.conftest import run_python
 from tests.phantoms import COUNTS
 from train.data import load_data
+from train.duplicates import merge_groups
 from train.folders import written_whole
 
 
 def test_the_dataset_opens_with_the_columns_and_labels_of_the_contract(dataset_folder):
     dataset = load_dataset(str(dataset_folder))
     assert set(dataset) == {"train", "validation", "test"}
-    assert dataset["train"].column_names == ["image", "label", "patient", "source", "lung_mask"]
+    assert dataset["train"].column_names == ["image", "label", "patient", "source", "lung_mask", "subtype"]
     assert dataset["train"].features["label"].names == ["NORMAL", "PNEUMONIA"]
     counted = {name: [list(split["label"]).count(k) for k in (0, 1)] for name, split in dataset.items()}
     assert counted["test"] == list(COUNTS["test"].values())
@@ -43,14 +45,14 @@ def test_no_patient_stands_in_two_splits_and_validation_is_stratified(dataset_fo
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another(kaggle_folder, tmp_path):
     def validation(name, seed):
-        convert(kaggle_folder, tmp_path / name, seed=seed)
+        convert(kaggle_folder, tmp_path / name, Options(fractions=Fractions(seed=seed)))
         return list(load_dataset(str(tmp_path / name))["validation"]["source"])
 
     assert validation("a", 0) == validation("b", 0) != validation("c", 1)
 
 
 def test_official_splits_are_kept_when_asked(kaggle_folder, tmp_path):
-    convert(kaggle_folder, tmp_path / "out", official=True)
+    convert(kaggle_folder, tmp_path / "out", Options(official=True))
     dataset = load_dataset(str(tmp_path / "out"))
     assert {name: len(split) for name, split in dataset.items()} == {"train": 144, "validation": 8, "test": 48}
     assert all(source.startswith("val/") for source in dataset["validation"]["source"])
@@ -98,6 +100,7 @@ def test_the_card_states_counts_licence_and_how_the_split_was_made(dataset_folde
 
 def test_an_unknown_folder_is_refused_with_what_was_looked_for_and_found(tmp_path):
     (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "list.txt").write_text("tom")
     done = run_python("-m", "hub.convert", tmp_path, "--output", tmp_path / "out")
     assert done.returncode == 2
     assert "{train,val,test}/{NORMAL,PNEUMONIA}" in done.stderr
@@ -109,14 +112,15 @@ def test_an_unknown_folder_is_refused_with_what_was_looked_for_and_found(tmp_pat
 @pytest.mark.parametrize("layout", ["chest-xray-pneumonia", "nonsense"])
 def test_a_named_layout_that_does_not_fit_is_refused(tmp_path, layout):
     with pytest.raises(UsageError, match="layout"):
-        convert(tmp_path, tmp_path / "out", layout=layout)
+        convert(tmp_path, tmp_path / "out", Options(layout=layout))
 
 
-def test_a_damaged_picture_stops_the_conversion_and_leaves_nothing(kaggle_folder, tmp_path):
+def test_many_damaged_pictures_stop_the_conversion_and_leave_nothing(kaggle_folder, tmp_path):
     shutil.copytree(kaggle_folder, tmp_path / "source")
-    broken = next((tmp_path / "source/chest_xray/train/NORMAL").iterdir())
-    broken.write_text("not a picture")
-    with pytest.raises(ChestXrayError, match=broken.name):
+    broken = sorted((tmp_path / "source/chest_xray/train/NORMAL").iterdir())[:12]
+    for path in broken:
+        path.write_text("not a picture")
+    with pytest.raises(ChestXrayError, match=broken[0].name):
         convert(tmp_path / "source", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
@@ -143,7 +147,7 @@ def test_the_real_radiographs_come_out_complete(real_dataset):
 
 def test_a_folder_converted_anew_is_read_anew(kaggle_folder, tmp_path):
     def validation(seed: int) -> tuple[list[str], list[str], str]:
-        convert(kaggle_folder, tmp_path / "out", seed=seed)
+        convert(kaggle_folder, tmp_path / "out", Options(fractions=Fractions(seed=seed)))
         data = load_data(str(tmp_path / "out"))
         plain = load_dataset(str(tmp_path / "out"))
         shutil.rmtree(tmp_path / "out")

@@ -1,0 +1,222 @@
+"""What is wrong with a dataset: copies, patients on two sides, shortcuts to the label.
+
+python -m hub.audit DIR_OR_REPO [--against OTHER_DIR_OR_REPO ...] [--output DIR]
+"""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hub.dataset_card import write_card
+from hub.looks import Item
+from hub.stored_dataset import StoredDataset
+from space.errors import run_cli
+from train.data import SPLITS
+from train.duplicates import Copies, find_copies, group_pairs, merge_groups
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True) -> dict:
+    """Write up what is known of a dataset, as audit.json holds it.
+
+    Args:
+        items: Its pictures, dropped ones too.
+        copies: Which of them are copies of each other.
+        facts: How the dataset was made; {} for a dataset of unknown making.
+        full: Also look for what takes time: shortcuts, distributions.
+
+    Returns:
+        `images` (pictures in the dataset), `counts`, `exact_duplicates` and `near_duplicates` (groups of
+        {split, label, source}, with `dropped` where the picture was left out), `label_conflicts` (groups of copies with
+        several labels), `patients_across_splits` (per pair of splits, dropped pictures included), `dropped`, `against`
+        (empty: `compare` fills it), and, with `full`, `shortcuts`, `sizes` and `intensity`.
+    """
+    kept = [item for item in items if not item.dropped]
+    every = group_pairs(len(items), np.concatenate([copies.exact, copies.near]))
+    report = {
+        "images": len(kept),
+        "counts": _counts(kept),
+        "origins": dict(Counter(o for item in kept if (o := item.record.facts.get("origin"))).most_common()),
+        "patients": _patients(kept),
+        "exact_duplicates": _groups(items, group_pairs(len(items), copies.exact), lambda group: True),
+        "near_duplicates": _groups(items, every, _has_near(copies)),
+        "label_conflicts": _groups(items, every, lambda group: len({items[i].record.label for i in group}) > 1),
+        "patients_across_splits": _across(items),
+        "dropped": [_entry(item) for item in items if item.dropped],
+        "against": {},
+        "conversion": facts,
+    }
+    if full:
+        from hub.shortcuts import measure_shortcuts, warnings_of  # scikit-learn takes a second to load
+
+        groups = merge_groups(every, [item.record.patient or item.record.group for item in items])
+        rows = [(item, group) for item, group in zip(items, groups, strict=True) if not item.dropped]
+        labels = [item.record.label for item, _ in rows]
+        report["shortcuts"] = measure_shortcuts([item.look for item, _ in rows], labels, [group for _, group in rows])
+        report["warnings"] = warnings_of(report["shortcuts"])
+        report |= _distributions(kept)
+    return report
+
+
+def compare(items: Sequence[Item], others: Sequence[Item], pixels: Callable, other_pixels: Callable) -> dict:
+    """Which pictures of a dataset another dataset holds too.
+
+    Args:
+        items: The dataset.
+        others: The other one.
+        pixels: Gives the i-th picture of the dataset in full.
+        other_pixels: The same for the other one.
+
+    Returns:
+        `exact` and `near` (how many pictures of the dataset have such a copy; exact ones are not counted again as
+        near), `conflicts` (how many have a copy of another label; labels are compared without case and punctuation),
+        `splits` ({split of this one: {split of the other: pictures}}) and `pairs`.
+    """
+    copies = find_copies([i.look.print for i in items], pixels, [i.look.print for i in others], other_pixels)
+    exact = {int(i) for i, _ in copies.exact}
+    pairs = np.concatenate([copies.exact, copies.near]).tolist()
+    conflicts = {i for i, j in pairs if _plain(items[i].record.label) != _plain(others[j].record.label)}
+    splits: dict[str, dict[str, int]] = {}
+    for i, split in {(i, others[j].record.split) for i, j in pairs}:
+        row = splits.setdefault(items[i].record.split, {})
+        row[split] = row.get(split, 0) + 1
+    return {
+        "exact": len(exact),
+        "near": len({i for i, _ in pairs} - exact),
+        "conflicts": len(conflicts),
+        "splits": splits,
+        "pairs": [{"this": _entry(items[i]), "other": _entry(others[j])} for i, j in pairs],
+    }
+
+
+def write_audit(
+    folder: Path,
+    report: dict,
+    items: Sequence[Item],
+    copies: Copies,
+    pixels: Callable[[int], Image.Image] | None,
+    with_samples: bool,
+) -> None:
+    """Write audit.json and, where `pixels` are given, the figures.
+
+    Args:
+        folder: Dataset folder.
+        report: From `audit`.
+        items: What it was made from.
+        copies: What it was made from.
+        pixels: Gives the i-th picture in full.
+        with_samples: Single pictures may be shown outside of `figures/local/`.
+    """
+    if pixels is not None:
+        from hub.audit_figures import draw_figures  # matplotlib takes a second to load
+
+        draw_figures(folder / "figures", items, copies, pixels, with_samples)
+        report["with_samples"] = with_samples
+    temporary = folder / "audit.json.partial"
+    temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(folder / "audit.json")
+
+
+def _counts(items: Sequence[Item]) -> dict[str, dict[str, int]]:
+    """{split: {class: pictures}}, splits in their usual order."""
+    counts = Counter((item.record.split, item.record.label) for item in items)
+    labels = sorted({label for _, label in counts})
+    found = {split for split, _ in counts}
+    ordered = [split for split in SPLITS if split in found] + sorted(found - set(SPLITS))
+    return {split: {label: counts[split, label] for label in labels} for split in ordered}
+
+
+def _patients(items: Sequence[Item]) -> dict:
+    """Known patients per split, and how many pictures say nothing about theirs."""
+    known: dict[str, set[str]] = {split: set() for split in _counts(items)}
+    for item in items:
+        known[item.record.split] |= {item.record.patient} - {None}
+    unknown = sum(item.record.patient is None for item in items)
+    return {"known": {split: len(of) for split, of in known.items()}, "unknown_images": unknown}
+
+
+def _across(items: Sequence[Item]) -> dict[str, int]:
+    """How many patients stand in both of two splits, for every pair of splits."""
+    patients: dict[str, set[str]] = {split: set() for split in _counts(items)}
+    for item in items:
+        patients[item.record.split] |= {item.record.patient} - {None}
+    return {f"{a}/{b}": len(patients[a] & patients[b]) for a, b in combinations(patients, 2)}
+
+
+def _groups(items: Sequence[Item], groups: Sequence[int], wanted: Callable[[list[int]], bool]) -> list[list[dict]]:
+    members: dict[int, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    return [[_entry(items[i]) for i in of] for of in members.values() if len(of) > 1 and wanted(of)]
+
+
+def _has_near(copies: Copies) -> Callable[[list[int]], bool]:
+    near = set(copies.near.ravel().tolist())
+    return lambda group: any(index in near for index in group)
+
+
+def _entry(item: Item) -> dict[str, str | None]:
+    record = item.record
+    entry = {"split": record.split, "label": record.label, "source": record.source}
+    return entry | ({"dropped": item.dropped} if item.dropped else {})
+
+
+def _distributions(items: Sequence[Item]) -> dict:
+    """Quantiles of picture sizes in pixels and, per class, of mean brightness in 0..255; formats and channels."""
+    sizes = np.array([item.look.print.size for item in items])
+    means = np.array([item.look.print.thumbnail.mean() for item in items])
+    labels = np.array([item.record.label for item in items])
+    return {
+        "sizes": {
+            "width": np.quantile(sizes[:, 0], QUANTILES).tolist(),
+            "height": np.quantile(sizes[:, 1], QUANTILES).tolist(),
+            "most common": [[f"{w} x {h}", n] for (w, h), n in Counter(map(tuple, sizes.tolist())).most_common(5)],
+        },
+        "files": dict(Counter(f"{item.look.format}, {item.look.channels} channel(s)" for item in items).most_common()),
+        "intensity": {
+            label: np.round(np.quantile(means[labels == label], QUANTILES), 1).tolist() for label in sorted(set(labels))
+        },
+        "quantiles": list(QUANTILES),
+    }
+
+
+def _plain(label: str) -> str:
+    return "".join(character for character in label.casefold() if character.isalnum())
+
+
+def main() -> None:
+    """Command line of the audit."""
+    parser = argparse.ArgumentParser(prog="python -m hub.audit", description="look for what is wrong with a dataset")
+    parser.add_argument("dataset", help="dataset folder, or owner/name on the Hub")
+    parser.add_argument("--against", nargs="+", default=[], metavar="OTHER", help="datasets to look for copies in")
+    parser.add_argument(
+        "--output", type=Path, help="where audit.json and figures go (default: into the dataset folder)"
+    )
+    parser.add_argument("--workers", type=int, help="pictures read at a time (default: one per core)")
+    parser.add_argument("--with-samples", action="store_true", help="show single pictures in the card's figures")
+    args = parser.parse_args()
+    dataset = StoredDataset(args.dataset)
+    others = [StoredDataset(name) for name in args.against]
+    output = dataset.output(args.output)
+    items = dataset.items(args.workers)
+    copies = find_copies([item.look.print for item in items], dataset.pixels)
+    before = dataset.report()
+    report = audit(items, copies, before.get("conversion", {}))
+    report["dropped"] = before.get("dropped", [])
+    for other in others:
+        report["against"][other.name] = compare(items, other.items(args.workers), dataset.pixels, other.pixels)
+    write_audit(output, report, items, copies, dataset.pixels, args.with_samples)
+    if report["conversion"]:
+        write_card(output, report)
+    print(f"{output / 'audit.json'} written")
+
+
+if __name__ == "__main__":
+    run_cli(main)

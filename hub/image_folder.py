@@ -1,0 +1,117 @@
+"""Any `[split/]class/picture` tree: a hospital's own folder, or a Kaggle set that has no layout here."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import ClassVar
+
+from hub.layout import Layout, Record, Tree, join, relative
+from hub.source import Source
+from space.errors import UsageError, XrayError
+
+SPLIT_ALIASES = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+METADATA = "metadata.csv"
+
+
+class ImageFolder(Layout):
+    """The fallback: class folders, with or without split folders above them, and perhaps a metadata.csv."""
+
+    name = "image-folder"
+    title = "Chest X-ray folder"
+    license = "unknown"
+    license_note = "nothing is known about the rights to these pictures; find out before you share them"
+    citation = "the owner of the folder"
+    structure = "[train|val|test/]CLASS/*.{png,jpg,jpeg,dcm} with two classes or more, and/or metadata.csv"
+    patient_rule = (
+        "A patient is known only where metadata.csv has a column `patient`. Folders below a class folder are kept "
+        "together by new splits, as if each were one patient."
+    )
+    columns: ClassVar = {
+        "view": "view position, as metadata.csv or the DICOM file states it",
+        "origin": "where the picture comes from, as metadata.csv states it",
+        "subtype": "finer class, as metadata.csv states it",
+    }
+    private = True
+
+    def fits(self, tree: Tree, root: str) -> bool:
+        """Whether pictures stand in class folders below `root`, or beside a metadata.csv."""
+        if METADATA in tree.files.get(root, ()):
+            return True
+        top = _with_pictures(tree, root)
+        return len(top) > 1 or (len(top) == 1 and top[0].lower() in SPLIT_ALIASES)  # else a mere wrapper
+
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The pictures with a class from their folder or from metadata.csv, which has the last word.
+
+        Raises:
+            UsageError: Split folders and class folders are mixed, or metadata.csv cannot be used.
+        """
+        top = _with_pictures(tree, root)
+        splits = [child for child in top if child.lower() in SPLIT_ALIASES]
+        if splits and len(splits) < len(top):
+            others = ", ".join(child for child in top if child not in splits)
+            raise UsageError(
+                f"{source.title}: beside the split folders {', '.join(splits)} there are other folders with pictures "
+                f"({others}). Move them into a split, or give a folder that holds one kind alone."
+            )
+        table = _metadata(source, tree, root)
+        return list(_read(tree, root, table, with_splits=bool(splits)))
+
+
+def _with_pictures(tree: Tree, root: str) -> list[str]:
+    """Names of the folders in `root` that hold pictures, however deep."""
+    return [child for child in tree.children(root) if any(map(tree.pictures, tree.below(join(root, child))))]
+
+
+def _read(tree: Tree, root: str, table: dict[str, dict[str, str]], with_splits: bool) -> Iterator[Record]:
+    for folder in tree.below(root):
+        for name in tree.pictures(folder):
+            path = relative(name, root)
+            parts = path.split("/")[:-1]
+            row = table.get(path, {})
+            split = SPLIT_ALIASES[parts.pop(0).lower()] if with_splits and parts else None
+            if row.get("split"):
+                split = _split_of(row["split"])
+            label = row.get("label") or (parts[0] if parts else None)
+            if label is None:
+                continue
+            patient = row.get("patient") or None
+            group = patient or ("/".join(parts) if len(parts) > 1 else None)
+            facts = {column: row.get(column) or None for column in ImageFolder.columns}
+            yield Record(name, path, split, label, patient, group, facts)
+
+
+def _split_of(value: str) -> str:
+    try:
+        return SPLIT_ALIASES[value.strip().lower()]
+    except KeyError:
+        raise UsageError(f"{METADATA}: split {value!r} is unknown. Allowed: {', '.join(SPLIT_ALIASES)}.") from None
+
+
+def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]]:
+    """{path below `root`: row} of every metadata.csv; their file names count from the folder that they stand in.
+
+    Columns other than those that are used here (a name, a date of birth) are not read into anything.
+    """
+    used = {"patient", "label", "split", *ImageFolder.columns}
+    table: dict[str, dict[str, str]] = {}
+    for folder in tree.below(root):
+        if METADATA not in tree.files.get(folder, ()):
+            continue
+        where = join(folder, METADATA)
+        try:
+            rows = list(csv.DictReader(io.StringIO(source.read(where).decode("utf-8-sig"))))
+        except (XrayError, UnicodeDecodeError, csv.Error):
+            raise UsageError(f"{where} cannot be read as UTF-8 CSV with a header line.") from None
+        if not rows or "file_name" not in rows[0]:
+            raise UsageError(f"{where} needs a column file_name. Used beside it: {', '.join(sorted(used))}.")
+        for row in rows:
+            name = join(folder, (row["file_name"] or "").strip())
+            if name not in source.sizes:
+                raise UsageError(f"{where} names {row['file_name']!r}, which is not there.")
+            table[relative(name, root)] = {k: v.strip() for k, v in row.items() if k in used and v}
+    return table

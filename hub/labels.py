@@ -1,0 +1,61 @@
+"""Classes renamed, merged or dropped, so that datasets can be held against each other."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hub.layout import Layout, Record
+from space.errors import UsageError
+
+
+def read_map(path: Path) -> dict[str, str | None]:
+    """Read a `--labels` file: `"class" = "new name"` a line; `"class" = false` drops the class.
+
+    Returns:
+        {class: new name, or None to drop it}.
+
+    Raises:
+        UsageError: The file is not there, or says anything else.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"--labels {path} cannot be read as TOML: {error}.") from None
+    for name, value in table.items():
+        if not (value is False or (isinstance(value, str) and value.strip())):
+            raise UsageError(
+                f'--labels {path}: {name} = {value!r}. Allowed are "a new name", or false to drop the class.'
+            )
+    return {name: value or None for name, value in table.items()}
+
+
+def apply_map(
+    records: Sequence[Record], layout: Layout, mapping: dict[str, str | None]
+) -> tuple[list[Record], dict[str, str]]:
+    """Rename, merge and drop classes; those that the map does not name stay.
+
+    Args:
+        records: Pictures with the layout's classes.
+        layout: Gives order and meaning of the classes.
+        mapping: From `read_map`; empty: nothing is changed.
+
+    Returns:
+        The pictures that are left, and {class: its meaning} in the order of the dataset's indices.
+
+    Raises:
+        UsageError: The map names a class that the source does not have, or fewer than two classes are left.
+    """
+    present = {record.label for record in records}
+    ordered = [label for label in layout.labels if label in present] or sorted(present)
+    if unknown := [name for name in mapping if name not in present]:
+        raise UsageError(f"--labels names {', '.join(unknown)}. Classes of this source: {', '.join(ordered)}.")
+    meanings: dict[str, list[str]] = {}
+    for label in ordered:
+        if (name := mapping.get(label, label)) is not None:
+            meaning = layout.labels.get(label, "as the folder names it")
+            meanings.setdefault(name, []).append(meaning if name == label else f"{label}: {meaning}")
+    if len(meanings) < 2:
+        raise UsageError(f"a classifier needs two classes or more; this leaves {', '.join(meanings) or 'none'}.")
+    kept = [replace(r, label=name) for r in records if (name := mapping.get(r.label, r.label)) is not None]
+    return kept, {name: "; ".join(texts) for name, texts in meanings.items()}

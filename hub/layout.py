@@ -1,0 +1,147 @@
+"""What every layout of a chest X-ray folder says about itself and its pictures."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+from hub.source import Source
+
+PICTURE_SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm"}
+_MASK_FOLDER = re.compile(r"(^|[ _-])masks?($|[ _-])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture of a source.
+
+    Attributes:
+        name: The file's path inside the source.
+        source: Its path inside the layout's root folder, with "/".
+        split: "train", "validation" or "test", as the publisher set it; None where the layout has no splits.
+        label: Class name.
+        patient: Key of the patient by the strict naming rule; None where the name says nothing.
+        group: Key by the loose naming rule: pictures that may be of one patient, never separated by a new split.
+        facts: {extra column: value} of the layout's `columns`.
+        masks: {mask column: path of the mask inside the source}.
+    """
+
+    name: str
+    source: str
+    split: str | None
+    label: str
+    patient: str | None = None
+    group: str | None = None
+    facts: Mapping[str, str | None] = field(default_factory=dict)
+    masks: Mapping[str, str] = field(default_factory=dict)
+
+
+class Tree:
+    """The files of a source, folder by folder.
+
+    Attributes:
+        files: {folder, "" for the top: its files' names}, in order.
+        folders: All folders, also those that hold folders alone.
+        named: {name without path: folders of that name}.
+    """
+
+    def __init__(self, source: Source):
+        self.files: dict[str, list[str]] = {}
+        for name in source.sizes:
+            folder, _, file = name.rpartition("/")
+            self.files.setdefault(folder, []).append(file)
+        self.folders = {""}
+        self.named: dict[str, list[str]] = {}
+        for folder in self.files:
+            path = PurePosixPath(folder)
+            self.folders |= {str(path), *map(str, path.parents)} - {"."}
+        for folder in sorted(self.folders):
+            self.named.setdefault(folder.rpartition("/")[2], []).append(folder)
+
+    def pictures(self, folder: str) -> list[str]:
+        """Paths of the pictures directly in a folder; none for folders of masks."""
+        if any(_MASK_FOLDER.search(part) for part in folder.split("/")):
+            return []
+        names = self.files.get(folder, ())
+        return [join(folder, name) for name in names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+
+    def below(self, folder: str) -> list[str]:
+        """The folder itself and all folders below it, in order."""
+        return sorted(f for f in self.folders if not folder or f == folder or f.startswith(f"{folder}/"))
+
+    def children(self, folder: str) -> list[str]:
+        """Names of the folders directly in a folder."""
+        prefix = f"{folder}/" if folder else ""
+        inside = (f.removeprefix(prefix) for f in self.folders if f.startswith(prefix) and f != folder)
+        return sorted(name for name in inside if name and "/" not in name)
+
+
+class Layout:
+    """A kind of chest X-ray folder. Subclasses say how it is recognised and what its names mean.
+
+    Attributes:
+        name: Name for `--layout`.
+        slug: `owner/name` on Kaggle; "" for none.
+        title: Name of the dataset.
+        license: Identifier for the Hub; license_note says where it was read.
+        citation: What to cite.
+        structure: How the folder must look, for messages.
+        labels: {class: its meaning}; empty where the source itself names its classes.
+        patient_rule: How patients are read from names, in one or two sentences.
+        problems: What is known to be wrong with the dataset.
+        columns: {extra string column: its meaning}.
+        mask_columns: {mask column besides `lung_mask`: its meaning}.
+        private: The source may name patients, so file names and patient keys are replaced by running numbers.
+    """
+
+    name: ClassVar[str]
+    slug: ClassVar[str] = ""
+    title: ClassVar[str]
+    license: ClassVar[str]
+    license_note: ClassVar[str]
+    citation: ClassVar[str]
+    structure: ClassVar[str]
+    labels: ClassVar[dict[str, str]] = {}
+    patient_rule: ClassVar[str]
+    problems: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[dict[str, str]] = {}
+    mask_columns: ClassVar[dict[str, str]] = {}
+    private: ClassVar[bool] = False
+
+    @property
+    def link(self) -> str:
+        """Address of the dataset's page on Kaggle; "" for none."""
+        kind = "" if self.slug.startswith("competitions/") else "datasets/"
+        return f"https://www.kaggle.com/{kind}{self.slug}" if self.slug else ""
+
+    def fits(self, tree: Tree, root: str) -> bool:
+        """Whether this folder of the source is the layout's root."""
+        raise NotImplementedError
+
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The pictures below `root`, in a fixed order.
+
+        Raises:
+            UsageError: The folder's own tables contradict themselves or its files.
+        """
+        raise NotImplementedError
+
+    def roots(self, tree: Tree) -> list[str]:
+        """Every root in the source, outermost first; what lies below another root is a copy, and left out."""
+        found: list[str] = []
+        for folder in sorted(tree.folders, key=lambda f: (f.count("/") + bool(f), f)):
+            inside = any(not root or folder.startswith(f"{root}/") for root in found)
+            if not inside and self.fits(tree, folder):
+                found.append(folder)
+        return found
+
+
+def join(*parts: str) -> str:
+    """Join paths with "/", leaving out empty parts."""
+    return "/".join(part for part in parts if part)
+
+
+def relative(name: str, root: str) -> str:
+    """A path below `root`, relative to it."""
+    return name.removeprefix(f"{root}/") if root else name

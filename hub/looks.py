@@ -1,0 +1,126 @@
+"""One quick look at every picture: is it readable, what does it look like, what might give its class away."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from hub.layout import Record
+from space.errors import XrayError
+from space.xray import read_xray
+from train.duplicates import Fingerprint, thumbnail
+
+# Large JPEG files are decoded at a reduced scale for this; their thumbnails have 64 pixels a side.
+LOOK_SIDE = 128
+CHUNK, QUEUE = 32, 16
+T, R = TypeVar("T"), TypeVar("R")
+CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "P": 1, "DICOM": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is kept of a picture.
+
+    Attributes:
+        print: What finds its copies.
+        format: "JPEG", "PNG" or "DICOM".
+        channels: Channels of the stored pixels.
+        n_bytes: Size of the file.
+        histogram: (32,) share of pixels by brightness, sums to 1.
+        plain: An 8-bit JPEG or PNG file that stands upright: its own bytes can be stored.
+        view: View position that a DICOM file states, else None.
+    """
+
+    print: Fingerprint
+    format: str
+    channels: int
+    n_bytes: int
+    histogram: np.ndarray
+    plain: bool
+    view: str | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture as it is audited.
+
+    Attributes:
+        record: Its names, class, split and patient, as the dataset shows them.
+        look: What was seen of it.
+        dropped: Why it is not in the dataset ("exact copy", "near copy" or "patient": of the test split), or None.
+    """
+
+    record: Record
+    look: Look
+    dropped: str | None = None
+
+
+def look_at(data: bytes) -> Look:
+    """Look at one file.
+
+    Raises:
+        XrayError: It cannot be read as a radiograph.
+    """
+    xray = read_xray(data, at_least=LOOK_SIDE)
+    counts = np.array(xray.image.histogram()).reshape(32, 8).sum(1)
+    return Look(
+        Fingerprint(hashlib.sha256(data).digest(), xray.size, thumbnail(xray.image)),
+        xray.format,
+        CHANNELS.get(xray.mode, 3),
+        len(data),
+        (counts / counts.sum()).astype(np.float32),
+        xray.plain,
+        xray.view,
+    )
+
+
+def look_at_all(reads: Iterable[Callable[[], bytes]], total: int, workers: int | None) -> Iterator[Look | XrayError]:
+    """Look at many files, in order; what cannot be read comes back as its error.
+
+    Args:
+        reads: For each picture, what gives its bytes.
+        total: How many there are, for the progress bar.
+        workers: Files read at a time; None: one per core.
+    """
+
+    def one(read: Callable[[], bytes]) -> Look | XrayError:
+        try:
+            return look_at(read())
+        except XrayError as error:
+            return error
+
+    with ThreadPoolExecutor(workers or cores()) as pool:
+        yield from tqdm(in_order(pool, one, reads), total=total, desc="reading", unit="img")
+
+
+def in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Like `pool.map`, for many short tasks: several to a thread at a time, and only a few in the queue.
+
+    An error, or Ctrl-C, therefore ends the work at once, and memory does not grow with the number of items.
+    """
+    waiting: deque = deque()
+    for part in batched(items, CHUNK):
+        waiting.append(pool.submit(lambda part=part: [function(item) for item in part]))
+        if len(waiting) > QUEUE:
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one with what is left."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))

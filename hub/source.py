@@ -1,0 +1,194 @@
+"""Where pictures come from: an unpacked folder, a zip that is not trusted, or a Kaggle slug."""
+
+import os
+import stat
+import threading
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from space.errors import ChestXrayError, UsageError, XrayError, first_line
+from space.xray import Limits
+
+JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
+# Far above any chest X-ray set (COVID-QU-Ex, the largest archive here, has about 110,000 entries), far below a bomb.
+MAX_ENTRIES, MAX_TOTAL_BYTES, MAX_RATIO = 1_000_000, 500 * 10**9, 100
+# What the zip reader raises on damaged members.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+
+
+class Folder:
+    """The files below a folder.
+
+    Attributes:
+        title: What to call the source in messages.
+        sizes: {path inside the folder, with "/": bytes}, sorted; hidden and junk files left out.
+    """
+
+    def __init__(self, root: Path):
+        self.root, self.title = root, str(root)
+        found, seen = {}, set()
+        # Links to folders are followed, since large data often stand behind one, but no folder is entered twice.
+        for folder, names, files in os.walk(root, followlinks=True):
+            if (real := os.path.realpath(folder)) in seen:
+                names.clear()
+                continue
+            seen.add(real)
+            names[:] = [name for name in names if not _is_junk(name)]
+            prefix = Path(folder).relative_to(root).as_posix().removeprefix(".")
+            for name in files:
+                if not _is_junk(name):
+                    found[f"{prefix}/{name}".lstrip("/")] = _size_of(Path(folder, name))
+        self.sizes: dict[str, int] = dict(sorted(found.items()))
+
+    def read(self, name: str, limit: int = Limits.max_bytes) -> bytes:
+        """The bytes of one file.
+
+        Raises:
+            XrayError: It is gone, may not be read, or has more than `limit` bytes.
+        """
+        path = self.root / name
+        try:
+            with path.open("rb") as file:
+                return _bounded(file.read(limit + 1), limit)
+        except OSError as error:
+            raise XrayError("unreadable", f"The file cannot be read: {os.strerror(error.errno or 5)}.") from None
+
+
+class Zip:
+    """The files inside a zip, read in place; nothing is ever unpacked to disk.
+
+    Attributes:
+        title: What to call the source in messages.
+        sizes: {path inside the zip: bytes}, sorted; hidden and junk files left out.
+    """
+
+    def __init__(self, path: Path):
+        self.title = str(path)
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except DAMAGE as error:
+            raise ChestXrayError(
+                f"{path} cannot be read as a zip: {first_line(error)} It is damaged, cut off, or no zip; download it "
+                f"again."
+            ) from None
+        self._lock = threading.Lock()
+        self.sizes: dict[str, int] = dict(sorted(self._trusted(path.stat().st_size)))
+
+    def _trusted(self, zip_bytes: int) -> list[tuple[str, int]]:
+        """Names and sizes, after everything that an honest zip of pictures never has was looked for."""
+        infos = self._archive.infolist()
+        total = sum(info.file_size for info in infos)
+        if len(infos) > MAX_ENTRIES or total > MAX_TOTAL_BYTES or total > MAX_RATIO * zip_bytes + 2**20:
+            raise ChestXrayError(
+                f"{self.title} is refused: it holds {len(infos):,} entries that unpack to {total:,} bytes from "
+                f"{zip_bytes:,}; allowed are {MAX_ENTRIES:,} entries, {MAX_TOTAL_BYTES:,} bytes and {MAX_RATIO} times."
+            )
+        files: dict[str, int] = {}
+        for info in infos:
+            if why := _hostile(info):
+                raise ChestXrayError(f"{self.title} is refused: its entry {info.filename[:80]!r} {why}.")
+            if info.is_dir() or any(_is_junk(part) for part in PurePosixPath(info.filename).parts):
+                continue
+            if info.filename in files:
+                raise ChestXrayError(f"{self.title} is refused: it holds {info.filename[:80]!r} more than once.")
+            files[info.filename] = info.file_size
+        return list(files.items())
+
+    def read(self, name: str, limit: int = Limits.max_bytes) -> bytes:
+        """The bytes of one member, never more than `limit`, whatever its header states.
+
+        Raises:
+            XrayError: The member is damaged, or has more than `limit` bytes.
+        """
+        try:
+            with self._lock:  # opening moves the archive's file position
+                member = self._archive.open(name)
+            with member:
+                return _bounded(member.read(limit + 1), limit)
+        except DAMAGE as error:
+            raise XrayError("damaged", f"The zip's member is damaged: {first_line(error)}") from None
+
+
+Source = Folder | Zip
+
+
+def open_source(source: str) -> Source:
+    """Open what a user named as the source of a conversion.
+
+    Args:
+        source: A folder, a .zip file, or `kaggle:owner/name`; `kaggle:competitions/name` for a competition's data.
+
+    Raises:
+        UsageError: There is no such thing, or kagglehub is not installed.
+        ChestXrayError: The zip is damaged or hostile, or Kaggle did not hand the dataset out.
+    """
+    if source.startswith("kaggle:"):
+        return Folder(_download(source.removeprefix("kaggle:")))
+    path = Path(source)
+    if path.is_dir():
+        return Folder(path)
+    if not path.exists():
+        raise UsageError(f"{source} does not exist. Give a folder, a .zip file, or kaggle:OWNER/NAME.")
+    if not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
+        raise UsageError(f"{source} is neither a folder nor a zip. Give one of these, or kaggle:OWNER/NAME.")
+    return Zip(path)
+
+
+def _download(slug: str) -> Path:
+    try:
+        import kagglehub  # optional: only this kind of source needs it
+    except ImportError:
+        raise UsageError(
+            f"kaggle:{slug} needs the package kagglehub: pip install kagglehub. Or download the dataset in a browser "
+            f"and give its zip."
+        ) from None
+    from kagglehub.exceptions import (
+        CredentialError,
+        DataCorruptionError,
+        KaggleApiHTTPError,
+        UnauthenticatedError,
+    )
+    from requests.exceptions import RequestException
+
+    competition = slug.removeprefix("competitions/")
+    fetch = kagglehub.dataset_download if competition == slug else kagglehub.competition_download
+    try:
+        return Path(fetch(competition))
+    except (CredentialError, UnauthenticatedError, DataCorruptionError, KaggleApiHTTPError, RequestException) as error:
+        what = f"Kaggle did not hand out {slug}: {first_line(error)}"
+    except ValueError as error:
+        raise UsageError(f"kaggle:{slug} is no slug: {first_line(error)} Give kaggle:OWNER/NAME.") from None
+    raise ChestXrayError(
+        f"{what} Is the name right, is there a network, and, for data that ask for it, did you accept the rules on "
+        "kaggle.com and log in (`kaggle.json` or KAGGLE_API_TOKEN)? Or download the zip in a browser and give that."
+    )
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link that leads nowhere: reading it will say so
+        return 0
+
+
+def _bounded(data: bytes, limit: int) -> bytes:
+    if len(data) > limit:
+        raise XrayError("too_many_bytes", f"The file has more than {limit / 2**20:.0f} MiB.")
+    return data
+
+
+def _hostile(info: zipfile.ZipInfo) -> str | None:
+    """What is wrong with an entry of a zip, or None."""
+    name = info.filename
+    if name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/"):
+        return "has a path that may lead out of the folder"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link"
+    if info.flag_bits & 0x1:
+        return "is encrypted"
+    return None

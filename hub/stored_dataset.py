@@ -1,0 +1,132 @@
+"""A dataset folder or repository, read picture by picture for the audit."""
+
+import bisect
+import json
+import threading
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Features
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+from PIL import Image
+
+from hub.layout import Record
+from hub.looks import Item, Look, look_at_all
+from space.errors import ChestXrayError, UsageError, check_local, first_line
+from space.xray import read_xray
+
+
+class StoredDataset:
+    """The parquet files of a dataset, read a row group at a time.
+
+    Args:
+        folder_or_repo: Dataset folder, or `owner/name` on the Hub, which is downloaded into the Hub's cache.
+
+    Attributes:
+        name: Folder name, or `owner/name`.
+
+    Raises:
+        UsageError: It is no dataset of pictures with labels.
+    """
+
+    def __init__(self, folder_or_repo: str):
+        check_local(folder_or_repo, "the dataset")
+        path = Path(folder_or_repo)
+        self.is_local = path.is_dir()
+        self.folder = path if self.is_local else _download(folder_or_repo)
+        self.name = path.resolve().name if self.is_local else folder_or_repo
+        files = sorted(self.folder.rglob("*.parquet"))
+        if not files:
+            raise UsageError(f"{folder_or_repo} holds no parquet files. Give a folder made by `python -m hub.convert`.")
+        self._files = [pq.ParquetFile(file) for file in files]
+        self._splits = [file.name.split("-")[0] for file in files]
+        features = Features.from_arrow_schema(self._files[0].schema_arrow)
+        if "image" not in features or not isinstance(features.get("label"), ClassLabel):
+            raise UsageError(f"{folder_or_repo} lacks a column image, or a column label with class names.")
+        self._labels = features["label"].names
+        self._columns = [name for name in ("label", "patient", "source", "origin") if name in features]
+        # (first row, file, row group) of every row group
+        self._starts: list[int] = []
+        self._groups: list[tuple[int, int]] = []
+        total = 0
+        for number, file in enumerate(self._files):
+            for group in range(file.num_row_groups):
+                self._starts.append(total)
+                self._groups.append((number, group))
+                total += file.metadata.row_group(group).num_rows
+        self._total = total
+        self._recent: tuple[int, pa.ChunkedArray] | None = None
+        self._lock = threading.Lock()
+
+    def output(self, wanted: Path | None) -> Path:
+        """The folder that the audit's files go to.
+
+        Raises:
+            UsageError: None was named, and the dataset is no local folder.
+        """
+        if wanted is None and not self.is_local:
+            raise UsageError(f"{self.name} is not a local folder: say with --output where the audit goes.")
+        folder = wanted or self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def report(self) -> dict:
+        """The dataset's own audit.json, {} if it has none."""
+        path = self.folder / "audit.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError:
+            raise UsageError(f"{path} is damaged; remove it, or convert the dataset again.") from None
+
+    def items(self, workers: int | None) -> list[Item]:
+        """Look at every picture.
+
+        Raises:
+            ChestXrayError: A picture cannot be read.
+        """
+        records = self._records()
+        reads = (partial(self._bytes, index) for index in range(self._total))
+        items = []
+        for record, look in zip(records, look_at_all(reads, self._total, workers), strict=True):
+            if not isinstance(look, Look):
+                raise ChestXrayError(f"{self.name}: picture {record.source} cannot be read: {look}")
+            items.append(Item(record, look))
+        return items
+
+    def pixels(self, index: int) -> Image.Image:
+        """The i-th picture in full."""
+        return read_xray(self._bytes(index)).image
+
+    def _records(self) -> list[Record]:
+        found = []
+        for file, split in zip(self._files, self._splits, strict=True):
+            for row in file.read(self._columns).to_pylist():
+                source = row.get("source") or f"{split}/{len(found)}"
+                facts = {"origin": row.get("origin")}
+                found.append(Record("", source, split, self._labels[row["label"]], row.get("patient"), facts=facts))
+        return found
+
+    def _bytes(self, index: int) -> bytes:
+        where = bisect.bisect_right(self._starts, index) - 1
+        with self._lock:  # one file is not for several readers at a time
+            recent = self._recent
+            if recent is None or recent[0] != where:
+                number, group = self._groups[where]
+                recent = (where, self._files[number].read_row_group(group, ["image"])["image"])
+                self._recent = recent
+        return recent[1][index - self._starts[where]]["bytes"].as_py()
+
+
+def _download(repo: str) -> Path:
+    try:
+        return Path(
+            snapshot_download(repo, repo_type="dataset", allow_patterns=["*.parquet", "README.md", "audit.json"])
+        )
+    except (RepositoryNotFoundError, LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
+        raise UsageError(
+            f"the dataset {repo} is no folder here and cannot be downloaded: {first_line(error)} Give a folder made by "
+            "`python -m hub.convert`, or a dataset repository that can be reached from here."
+        ) from None

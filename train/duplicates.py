@@ -1,0 +1,228 @@
+"""Exact and near copies of radiographs, within a dataset or between two.
+
+All chest X-rays look alike to a perceptual hash: on Kermany's 5,856 pictures a 64-bit difference hash puts 20,262 pairs
+at a distance of 2 or less, of which 34 are copies. Pictures are therefore compared by correlation of 64 x 64 thumbnails
+whose histograms were equalised, which undoes changes of brightness and contrast, and of their fine structure, which
+survives local contrast enhancement. All pairs are compared, coarsely first, as products of matrices.
+
+Measured on 9,185 real radiographs of four Kaggle sets: the thresholds find 1,082 pairs of copies, and the fine
+structure of 1,074 of them correlates by 0.9 or more; the most alike of all other pairs reaches 0.77. Found are copies
+that were re-encoded, resized, squeezed, or changed in contrast; not those that were cropped by a few percent, turned or
+mirrored.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+SIDE = 64
+# A pair whose equalised thumbnails and fine structure correlate at least like this is a copy.
+GRAY, FINE = 0.85, 0.8
+# The same for the coarse descriptors, by which pairs are chosen to be looked at.
+COARSE_GRAY, COARSE_FINE = 0.8, 0.75
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What is kept of a picture to find its copies.
+
+    Attributes:
+        digest: SHA-256 of the file.
+        size: Width and height in pixels.
+        thumbnail: (64, 64) uint8.
+    """
+
+    digest: bytes
+    size: tuple[int, int]
+    thumbnail: np.ndarray
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Pairs of pictures that are copies of each other.
+
+    Attributes:
+        exact: (P, 2) indices of pairs with equal pixels.
+        near: (Q, 2) indices of pairs that show one radiograph with other pixels.
+    """
+
+    exact: np.ndarray
+    near: np.ndarray
+
+
+def thumbnail(image: Image.Image) -> np.ndarray:
+    """Shrink a grayscale picture to (64, 64) uint8 by averaging, whatever its aspect ratio."""
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2.0))
+
+
+def find_copies(
+    prints: Sequence[Fingerprint],
+    pixels: Callable[[int], Image.Image],
+    others: Sequence[Fingerprint] | None = None,
+    other_pixels: Callable[[int], Image.Image] | None = None,
+) -> Copies:
+    """Find the copies among pictures, or between two sets of them.
+
+    Args:
+        prints: Fingerprints of N pictures.
+        pixels: Gives the i-th picture in full; asked only where a pair may have equal pixels.
+        others: Fingerprints of another set; None: pairs within the one set.
+        other_pixels: Like `pixels`, for the other set.
+
+    Returns:
+        Pairs (i, j): i < j within one set; i of `prints` and j of `others` between two.
+    """
+    partners, partner_pixels = (prints, pixels) if others is None else (others, other_pixels)
+    pairs = np.concatenate([_same_file(prints, others), _near_pairs(prints, others)])
+    pairs = np.unique(pairs, axis=0) if len(pairs) else np.empty((0, 2), np.int64)
+    known: dict[tuple[bool, int], bytes] = {}
+
+    def digest(of_other: bool, index: int) -> bytes:
+        if (of_other, index) not in known:
+            image = (partner_pixels if of_other else pixels)(index)
+            known[of_other, index] = hashlib.sha256(image.tobytes()).digest()
+        return known[of_other, index]
+
+    def equal(i: int, j: int) -> bool:
+        a, b = prints[i], partners[j]
+        if a.digest == b.digest:
+            return True
+        close = np.abs(a.thumbnail.astype(int) - b.thumbnail).max() <= 1  # rounding of another decoding path
+        return a.size == b.size and close and digest(False, i) == digest(others is not None, j)
+
+    exact = np.array([equal(int(i), int(j)) for i, j in pairs], bool)
+    return Copies(pairs[exact], pairs[~exact])
+
+
+def merge_groups(*keyings: Sequence) -> list[int]:
+    """Merge several groupings of the same items: items that share any key end in one group.
+
+    Args:
+        keyings: One list of keys per grouping, all of the same length; None is a key of its own for each item.
+
+    Returns:
+        The group of each item, as the smallest index in it.
+    """
+    parent = list(range(len(keyings[0])))
+
+    def find(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    for keys in keyings:
+        first: dict = {}
+        for item, key in enumerate(keys):
+            if key is not None:
+                a, b = sorted((find(item), find(first.setdefault(key, item))))
+                parent[b] = a
+    return [find(item) for item in range(len(parent))]
+
+
+def group_pairs(n: int, pairs: np.ndarray) -> list[int]:
+    """Group n items by pairs, (P, 2) indices: whoever is linked by a chain of pairs is in one group.
+
+    Returns:
+        The group of each item, as the smallest index in it.
+    """
+    links = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(n, n))
+    _, component = connected_components(links, directed=False)
+    _, first = np.unique(component, return_index=True)
+    return first[component].tolist()
+
+
+def _same_file(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> np.ndarray:
+    """Pairs of byte-equal files: also of pictures without any contrast, which correlate with nothing."""
+    pairs: list[tuple[int, int]] = []
+    where: dict[bytes, list[int]] = {}
+    for index, one in enumerate(others if others is not None else prints):
+        where.setdefault(one.digest, []).append(index)
+    for i, one in enumerate(prints):
+        pairs += [(i, j) for j in where.get(one.digest, ()) if others is not None or i < j]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> np.ndarray:
+    """Pairs that look alike, (P, 2)."""
+    if not prints or (others is not None and not others):
+        return np.empty((0, 2), np.int64)
+    gray, fine = _coarse(prints)
+    other_gray, other_fine = (gray, fine) if others is None else _coarse(others)
+    found = []
+    for start in range(0, len(gray), BLOCK):
+        first = start if others is None else 0
+        grays = gray[start : start + BLOCK] @ other_gray[first:].T
+        fines = fine[start : start + BLOCK] @ other_fine[first:].T
+        i, j = np.nonzero((grays > COARSE_GRAY) & (fines > COARSE_FINE))
+        pairs = np.stack([i + start, j + first], 1)
+        pairs = pairs[pairs[:, 0] < pairs[:, 1]] if others is None else pairs
+        found.append(pairs[_alike(prints, prints if others is None else others, pairs)])
+    return np.concatenate(found)
+
+
+def _alike(prints: Sequence[Fingerprint], others: Sequence[Fingerprint], pairs: np.ndarray) -> np.ndarray:
+    """Which of the pairs, (P, 2), are copies by their full thumbnails: (P,) bool."""
+    result = []
+    for start in range(0, len(pairs), BLOCK):
+        some = pairs[start : start + BLOCK]
+        left, right = _equalised([prints[i] for i in some[:, 0]]), _equalised([others[j] for j in some[:, 1]])
+        gray = (_unit(left) * _unit(right)).sum(1)
+        fine = (_unit(_fine_structure(left)) * _unit(_fine_structure(right))).sum(1)
+        result.append((gray >= GRAY) & (fine >= FINE))
+    return np.concatenate(result) if result else np.zeros(0, bool)
+
+
+def _coarse(prints: Sequence[Fingerprint]) -> tuple[np.ndarray, np.ndarray]:
+    """Coarse descriptors: equalised thumbnails at 16 x 16, (N, 256), and their fine structure at 32 x 32, (N, 1024)."""
+    grays, fines = [], []
+    for start in range(0, len(prints), BLOCK):
+        pictures = _equalised(prints[start : start + BLOCK])
+        grays.append(_unit(_shrunk(pictures, 4)))
+        fines.append(_unit(_shrunk(_fine_structure(pictures), 2)))
+    return np.concatenate(grays), np.concatenate(fines)
+
+
+def _equalised(prints: Sequence[Fingerprint]) -> np.ndarray:
+    """Thumbnails with every gray replaced by its mean rank in the picture: (N, 64, 64) float32."""
+    pictures = np.empty((len(prints), SIDE, SIDE), np.float32)
+    for picture, one in zip(pictures, prints, strict=True):
+        counts = np.bincount(one.thumbnail.ravel(), minlength=256)
+        picture[:] = (np.cumsum(counts) - counts / 2).astype(np.float32)[one.thumbnail]
+    return pictures
+
+
+def _box_blur() -> np.ndarray:
+    """Matrix (64, 64) that averages over 7 neighbours, mirrored at the ends."""
+    index = np.arange(SIDE)[:, None] + np.arange(-3, 4)
+    index = np.where(index < 0, -1 - index, np.where(index >= SIDE, 2 * SIDE - 1 - index, index))
+    blur = np.zeros((SIDE, SIDE), np.float32)
+    np.add.at(blur, (np.arange(SIDE)[:, None], index), 1 / 7)
+    return blur
+
+
+_BLUR = _box_blur()
+
+
+def _fine_structure(pictures: np.ndarray) -> np.ndarray:
+    """What a blur takes away from pictures (N, 64, 64): ribs, vessels, edges."""
+    return pictures - _BLUR @ pictures @ _BLUR.T
+
+
+def _shrunk(pictures: np.ndarray, factor: int) -> np.ndarray:
+    """Pictures (N, 64, 64) averaged over squares of `factor` pixels: as products of matrices, which is fastest."""
+    average = np.kron(np.eye(SIDE // factor, dtype=np.float32), np.full((1, factor), 1 / factor, np.float32))
+    return average @ pictures @ average.T
+
+
+def _unit(pictures: np.ndarray) -> np.ndarray:
+    """Rows (N, pixels) with mean 0 and length 1, whose products are correlations; 0 for pictures without contrast."""
+    rows = pictures.reshape(len(pictures), -1)
+    rows = rows - rows.mean(1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-3)
