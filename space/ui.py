@@ -20,7 +20,7 @@ CAPTION = (
 # No share button: it would upload the visitor's X-ray to a public forum.
 PICTURE = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
 FILE_LABEL = "Frontal chest X-ray"
-FILE_HINT = "PNG or JPEG, 8 or 16 bit, up to 10 MiB."
+FILE_HINT = "PNG, JPEG or DICOM, 8 or 16 bit, up to 10 MiB."
 
 
 class _Answers:
@@ -30,7 +30,7 @@ class _Answers:
         self.classifier = classifier
 
     def classify(self, file: str | None) -> dict[str, float]:
-        """Label probabilities of one frontal chest X-ray (a PNG or JPEG file)."""
+        """Label probabilities of one frontal chest X-ray (a PNG, JPEG or DICOM file)."""
         probabilities = self.classifier.probabilities([_read(file)])[0]
         return dict(zip(self.classifier.labels, probabilities.tolist(), strict=True))
 

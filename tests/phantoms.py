@@ -67,6 +67,19 @@ def write_kaggle_tree(folder: Path, counts: dict[str, dict[str, int]] = COUNTS, 
     return folder
 
 
+def write_pictures(folder: Path, *names: str, seed: int = 0) -> Path:
+    """Write one phantom per relative path, each different, in the format that the path's ending asks for.
+
+    Returns:
+        `folder`.
+    """
+    random = np.random.default_rng(seed)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        draw_phantom(random, bool(random.integers(2))).save(folder / name)
+    return folder
+
+
 def _name(label: str, patient: int, index: int) -> str:
     if label == "PNEUMONIA":
         return f"person{patient}_{('bacteria', 'virus')[patient % 2]}_{1000 + index}.jpeg"
