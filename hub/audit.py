@@ -58,8 +58,12 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
 
         groups = merge_groups(every, [item.record.patient or item.record.group for item in items])
         rows = [(item, group) for item, group in zip(items, groups, strict=True) if not item.dropped]
+        rows.sort(key=lambda row: row[0].record.source)  # the same folds, whatever order the pictures came in
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(group for _, group in rows))}
         labels = [item.record.label for item, _ in rows]
-        report["shortcuts"] = measure_shortcuts([item.look for item, _ in rows], labels, [group for _, group in rows])
+        report["shortcuts"] = measure_shortcuts(
+            [item.look for item, _ in rows], labels, [numbers[group] for _, group in rows]
+        )
         report["warnings"] = warnings_of(report["shortcuts"])
         report |= _distributions(kept)
     return report
@@ -213,7 +217,7 @@ def main() -> None:
     for other in others:
         report["against"][other.name] = compare(items, other.items(args.workers), dataset.pixels, other.pixels)
     write_audit(output, report, items, copies, dataset.pixels, args.with_samples)
-    if report["conversion"]:
+    if report["conversion"] and output == dataset.folder:
         write_card(output, report)
     print(f"{output / 'audit.json'} written")
 

@@ -200,7 +200,7 @@ def test_two_possible_layouts_are_both_named_and_can_be_chosen(tmp_path):
 
 def test_the_same_layout_twice_side_by_side_is_refused(tmp_path):
     write_pictures(tmp_path, *(f"{top}/{path}" for top in "ab" for path in COVID19))
-    with pytest.raises(UsageError, match="in a; .* in b"):
+    with pytest.raises(UsageError, match=r"in a; .* in b"):
         read(tmp_path)
 
 

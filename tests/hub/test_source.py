@@ -24,7 +24,16 @@ def write_zip(path, members: dict[str, bytes], **options):
 
 
 def test_folder_and_zip_list_and_read_the_same(tmp_path):
-    names = ["a/b.png", "a/B.png", "c.csv", "a/.hidden.png", ".git/x", "__MACOSX/a/._b.png", "a/Thumbs.db", "a/.DS_Store"]
+    names = [
+        "a/b.png",
+        "a/B.png",
+        "c.csv",
+        "a/.hidden.png",
+        ".git/x",
+        "__MACOSX/a/._b.png",
+        "a/Thumbs.db",
+        "a/.DS_Store",
+    ]
     for name in names:
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(name.encode())

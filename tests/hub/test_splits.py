@@ -49,7 +49,7 @@ def test_copies_are_never_separated_by_a_cut():
 
 @pytest.fixture
 def leaky() -> tuple[list[Record], Copies]:
-    """40 training pictures, 10 of test: 0 is an exact and 1 a near copy of test pictures, 2 shares a patient with one."""
+    """40 training and 10 test pictures: 0 is an exact and 1 a near copy of a test picture, 2 shares its patient."""
     train, test = records(40, "train"), records(10, "test")
     train[2] = Record("2", "2", "train", "class 0", patient="Ann")
     test[9] = Record("9", "9", "test", "class 1", patient="Ann")

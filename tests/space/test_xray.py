@@ -114,3 +114,61 @@ def test_a_damaged_exif_block_is_damage_and_no_crash(phantom):
             assert read_xray(broken).image.mode == "L"
         except XrayError as error:
             assert error.code == "damaged"
+
+
+def deep_png(values: np.ndarray, colour_type: int) -> bytes:
+    """A 16-bit PNG of values (H, W, C), which Pillow cannot write."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, colour_type, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_16_bit_png_files_of_several_channels_are_scaled_by_their_own_range(colour_type, channels):
+    gray = np.linspace(200, 3000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    read = read_xray(deep_png(np.repeat(gray[..., None], channels, axis=2), colour_type))
+    assert np.abs(np.asarray(read.image) - np.rint((gray - 200.0) / 2800 * 255)).max() <= 1
+    assert not read.plain
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_strict_refuses_colour_photographs_and_lets_tinted_films_pass(phantom, kind):
+    random = np.random.default_rng(0)
+    photo = Image.fromarray(random.integers(0, 255, (6, 6, 3), np.uint8)).resize((90, 90))
+    read_xray(encode(photo, kind))
+    with pytest.raises(XrayError) as caught:
+        read_xray(encode(photo, kind), strict=True)
+    assert caught.value.code == "colour"
+    tint = np.asarray(phantom.convert("RGB")) * np.array([0.95, 1.0, 1.0])
+    for harmless in (phantom, phantom.convert("RGB"), phantom.convert("RGBA"), Image.fromarray(tint.astype(np.uint8))):
+        read_xray(encode(harmless.convert("RGB") if kind == "JPEG" else harmless, kind), strict=True)
+
+
+def test_a_quick_look_is_smaller_and_knows_the_full_size():
+    random = np.random.default_rng(0)
+    large = draw_phantom(random, pneumonia=True, width=1300, height=1000)
+    data = encode(large.convert("RGB"), "JPEG", quality=90)
+    quick, full = read_xray(data, at_least=128), read_xray(data)
+    assert min(quick.image.size) >= 128
+    assert quick.image.width < 400
+    assert (quick.size, quick.mode) == (full.size, full.mode) == ((1300, 1000), "RGB")
+    shrunk = full.image.resize(quick.image.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(shrunk, int) - np.asarray(quick.image, int)).mean() < 2
+    with pytest.raises(XrayError):
+        read_xray(data[: len(data) // 2], at_least=128)
+
+
+def test_plain_are_8_bit_upright_files_alone(phantom):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    assert read_xray(encode(phantom, "JPEG")).plain
+    assert read_xray(encode(phantom.convert("RGBA"))).plain
+    assert not read_xray(encode(phantom, "JPEG", exif=exif)).plain
+    assert not read_xray(encode(phantom.convert("RGB").convert("CMYK"), "JPEG")).plain
+    assert not read_xray(encode(phantom.convert("1"))).plain
+    assert not read_xray(encode(Image.fromarray(np.asarray(phantom).astype(np.uint16)))).plain

@@ -24,7 +24,9 @@ def local_contrast(picture: Image.Image) -> Image.Image:
     values = np.asarray(picture, float)
     mean = uniform_filter(values, 65)
     deviation = np.sqrt(np.maximum(uniform_filter(values**2, 65) - mean**2, 1))
-    return Image.fromarray((0.5 * values + 0.5 * (128 + 50 * (values - mean) / deviation)).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(
+        (0.5 * values + 0.5 * (128 + 50 * (values - mean) / deviation)).clip(0, 255).astype(np.uint8)
+    )
 
 
 CHANGES = {
@@ -74,9 +76,7 @@ def test_blank_pictures_are_copies_only_as_files():
 
 def test_copies_between_two_sets(pictures):
     others = [CHANGES["more contrast"](pictures[4]), pictures[7], pictures[30]]
-    found = find_copies(
-        fingerprints(pictures[:10]), lambda i: pictures[i], fingerprints(others), lambda j: others[j]
-    )
+    found = find_copies(fingerprints(pictures[:10]), lambda i: pictures[i], fingerprints(others), lambda j: others[j])
     assert (found.exact.tolist(), found.near.tolist()) == ([[7, 1]], [[4, 0]])
 
 

@@ -1,0 +1,191 @@
+"""The audit: alone, in a conversion, against another dataset; and the card that is made from it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import load_dataset
+from PIL import Image, ImageEnhance
+
+from hub.convert import Options, convert
+from hub.looks import look_at
+from hub.shortcuts import measure_shortcuts, warnings_of
+from tests.conftest import run_python
+from tests.phantoms import draw_phantom, write_pictures
+from tests.space.test_dicom import dicom_bytes
+from train.data import SPLITS
+
+
+def report_of(folder: Path) -> dict:
+    return json.loads((folder / "audit.json").read_text())
+
+
+def sources(groups: list[list[dict]]) -> set[frozenset[str]]:
+    return {frozenset(entry["source"] for entry in group) for group in groups}
+
+
+@pytest.fixture(scope="module")
+def leaky_source(tmp_path_factory) -> Path:
+    """Two classes with 20 training and 8 test pictures each, and copies of every kind among them."""
+    folder = tmp_path_factory.mktemp("leaky")
+    write_pictures(
+        folder, *(f"{s}/{c}/{i}.png" for s, n in (("train", 20), ("test", 8)) for c in "ab" for i in range(n))
+    )
+    shutil.copy(folder / "test/a/0.png", folder / "train/a/exact.png")
+    enhanced = ImageEnhance.Contrast(Image.open(folder / "test/b/1.png")).enhance(1.5)
+    enhanced.resize((300, 250)).save(folder / "train/b/near.jpg", quality=80)
+    shutil.copy(folder / "train/a/3.png", folder / "train/b/conflict.png")
+    (folder / "metadata.csv").write_text("file_name,patient\ntrain/a/5.png,Ann\ntest/a/5.png,Ann\ntrain/a/6.png,Ben\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def converted(leaky_source, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("converted") / "leaky"
+    convert(leaky_source, output, Options(keep_names=True))
+    return output
+
+
+def test_leaks_are_dropped_listed_and_said_on_the_card(converted):
+    report = report_of(converted)
+    assert report["conversion"]["leaks"] == {"exact copy": 1, "near copy": 1, "patient": 1}
+    dropped = {"train/a/exact.png": "exact copy", "train/b/near.jpg": "near copy", "train/a/5.png": "patient"}
+    assert {entry["source"]: entry["dropped"] for entry in report["dropped"]} == dropped
+    dataset = load_dataset(str(converted))
+    assert report["images"] == sum(dataset.num_rows.values()) == 40 + 16 + 3 - 3
+    assert not set(dropped) & {source for split in dataset.values() for source in split["source"]}
+    card = (converted / "README.md").read_text()
+    assert "1 by exact copy, 1 by near copy, 1 by patient) were\ndropped" in card
+
+
+def test_every_kind_of_copy_is_in_the_report(converted):
+    report = report_of(converted)
+    assert sources(report["exact_duplicates"]) == {
+        frozenset({"test/a/0.png", "train/a/exact.png"}), frozenset({"train/a/3.png", "train/b/conflict.png"}),
+    }  # fmt: skip
+    assert sources(report["near_duplicates"]) == {frozenset({"test/b/1.png", "train/b/near.jpg"})}
+    assert sources(report["label_conflicts"]) == {frozenset({"train/a/3.png", "train/b/conflict.png"})}
+    entry = next(e for group in report["near_duplicates"] for e in group if e["source"] == "test/b/1.png")
+    assert entry == {"split": "test", "label": "b", "source": "test/b/1.png"}
+    assert sum(report["patients_across_splits"].values()) == 1
+
+
+def test_kept_leaks_stay_and_the_card_warns(leaky_source, tmp_path):
+    convert(leaky_source, tmp_path / "out", Options(keep_names=True, keep_leaks=True))
+    dataset = load_dataset(str(tmp_path / "out"))
+    kept = {source for split in dataset.values() for source in split["source"]}
+    assert {"train/a/exact.png", "train/b/near.jpg", "train/a/5.png"} <= kept
+    assert "scores on test are flattered" in (tmp_path / "out" / "README.md").read_text()
+    assert not report_of(tmp_path / "out")["dropped"]
+
+
+def test_without_audit_the_splits_are_the_same_and_the_card_says_what_is_missing(leaky_source, converted, tmp_path):
+    convert(leaky_source, tmp_path / "out", Options(keep_names=True, audit=False))
+    with_audit, without = load_dataset(str(converted)), load_dataset(str(tmp_path / "out"))
+    assert {s: list(d["source"]) for s, d in with_audit.items()} == {s: list(d["source"]) for s, d in without.items()}
+    assert "shortcuts" not in report_of(tmp_path / "out")
+    assert not (tmp_path / "out" / "figures").exists()
+    assert "Shortcuts were not measured (`--no-audit`)" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_single_pictures_stay_out_of_the_card_unless_asked(leaky_source, converted, tmp_path):
+    figures = {path.relative_to(converted).as_posix() for path in converted.rglob("*.png")}
+    assert figures == {
+        "figures/class_balance.png", "figures/sizes.png", "figures/mean_images.png",
+        "figures/local/samples.png", "figures/local/near_duplicates.png",
+    }  # fmt: skip
+    assert "local" not in (converted / "README.md").read_text()
+    convert(leaky_source, tmp_path / "out", Options(with_samples=True))
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "](figures/samples.png)" in card
+    assert "](figures/near_duplicates.png)" in card
+
+
+def test_the_audit_alone_finds_the_same_and_renders_the_card_anew(leaky_source, tmp_path):
+    convert(leaky_source, tmp_path / "out", Options(keep_names=True, keep_leaks=True))
+    before = report_of(tmp_path / "out")
+    (tmp_path / "out" / "README.md").unlink()
+    done = run_python("-m", "hub.audit", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    after = report_of(tmp_path / "out")
+    for key in ("images", "counts", "patients", "patients_across_splits", "conversion", "shortcuts", "intensity"):
+        assert after[key] == before[key], key
+    for key in ("exact_duplicates", "near_duplicates", "label_conflicts"):
+        assert sources(after[key]) == sources(before[key]), key
+    assert "Audit" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_against_another_dataset(converted, tmp_path):
+    write_pictures(tmp_path / "other", *(f"test/{c}/{i}.png" for c in "AB" for i in range(5)), seed=9)
+    rows = load_dataset(str(converted))["train"]
+    for name, index in (("test/A/copy.png", 0), ("test/B/copy.png", 1), ("test/B/changed.png", 2)):
+        image = rows[index]["image"].convert("L")
+        image = image.point(lambda v: v * 0.7) if "changed" in name else image
+        image.save(tmp_path / "other" / name)
+    convert(tmp_path / "other", tmp_path / "external")
+    done = run_python("-m", "hub.audit", tmp_path / "external", "--against", converted, "--output", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "report" / "audit.json").read_text())["against"][converted.name]
+    assert (found["exact"], found["near"]) == (2, 1)
+    labels = [rows.features["label"].names[rows[i]["label"]] for i in range(3)]
+    assert found["conflicts"] == [a != b for a, b in zip(labels, "abb", strict=True)].count(True)
+    assert found["splits"] == {"test": {"train": 3}}
+    assert {pair["other"]["source"] for pair in found["pairs"]} == {rows[i]["source"] for i in range(3)}
+
+
+@pytest.mark.parametrize(("dataset", "says"), [("nowhere/at/all", "nowhere/at/all"), (".", "holds no parquet")])
+def test_what_is_no_dataset_is_a_clear_error(dataset, says, tmp_path):
+    done = run_python("-m", "hub.audit", dataset if dataset != "." else tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def looks(n: int, framed: bool) -> tuple[list, list[str]]:
+    """n looks at random pictures; `framed` gives one class a white frame."""
+    random = np.random.default_rng(0)
+    labels = ["ill" if i % 2 else "well" for i in range(n)]
+    found = []
+    for label in labels:
+        picture = draw_phantom(random, pneumonia=False, width=64, height=64)
+        if framed and label == "ill":
+            values = np.asarray(picture).copy()
+            values[:4] = values[-4:] = 255
+            picture = Image.fromarray(values)
+        found.append(look_at(dicom_bytes(np.asarray(picture))))
+    return found, labels
+
+
+def test_a_frame_that_gives_the_class_away_is_measured_and_warned_of():
+    found = measure_shortcuts(*looks(80, framed=True), list(range(80)))
+    assert found["outer frame"]["auroc"]["ill"] > 0.95
+    assert found["outer frame"]["chance"] == 0.5
+    assert any("outer frame" in sentence for sentence in warnings_of(found))
+
+
+def test_classes_that_differ_in_nothing_are_at_chance():
+    found = measure_shortcuts(*looks(80, framed=False), list(range(80)))
+    for cue, measured in found.items():
+        assert 0.25 < measured["auroc"]["ill"] < 0.75, cue
+    assert warnings_of(found) == []
+
+
+def test_too_few_groups_are_not_measured():
+    found, labels = looks(20, framed=False)
+    assert measure_shortcuts(found, labels, [0] * 20) == {}
+
+
+def test_the_records_of_a_report_are_those_of_the_contract(converted):
+    report = report_of(converted)
+    assert list(report["counts"]) == list(SPLITS)
+    assert {
+        "exact_duplicates",
+        "near_duplicates",
+        "label_conflicts",
+        "patients_across_splits",
+        "against",
+        "shortcuts",
+    } <= set(report)
+    assert set(report["patients_across_splits"]) == {"train/validation", "train/test", "validation/test"}

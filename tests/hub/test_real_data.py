@@ -1,0 +1,144 @@
+"""All real sets, converted; what is found in them against what is known of them by their names and by hand."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import load_dataset
+
+from hub.audit import compare
+from hub.convert import Options, convert
+from hub.stored_dataset import StoredDataset
+from tests.conftest import KERMANY, REAL_DATA
+
+SETS = {
+    "chest-xray-pneumonia": Options(masks=KERMANY / "lung_masks"),
+    "covid19-image-dataset": Options(keep_leaks=True),
+    "covid19-radiography-database": Options(),
+    "covid-qu-ex": Options(),
+    "covid-qu-ex/images-without-masks": Options(keep_names=True),
+    "dicom/rsna-pneumonia-detection-challenge": Options(),
+}
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
+    """{set: its dataset folder and its audit}."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("the real radiographs (../shared/data) are not on this machine")
+    folder = tmp_path_factory.mktemp("real")
+    outputs = {name: folder / name.replace("/", "-") for name in SETS}
+    return {name: (out, convert(REAL_DATA / name, out, SETS[name])) for name, out in outputs.items()}
+
+
+def test_every_set_comes_out_complete_and_opens(converted):
+    images = {name: report["images"] for name, (_, report) in converted.items()}
+    assert images == {
+        "chest-xray-pneumonia": 5856, "covid19-image-dataset": 317, "covid19-radiography-database": 2400,
+        "covid-qu-ex": 12, "covid-qu-ex/images-without-masks": 600, "dicom/rsna-pneumonia-detection-challenge": 11,
+    }  # fmt: skip
+    for folder, report in converted.values():
+        opened = load_dataset(str(folder))
+        assert {name: len(split) for name, split in opened.items()} == {
+            split: sum(of.values()) for split, of in report["counts"].items()
+        }
+        first = next(iter(opened.values()))[0]
+        assert first["image"].size[0] >= 224
+        assert not (folder / "quarantine.csv").read_text().count("\n") > 1
+
+
+def test_kermany_splits_patients_and_masks(converted):
+    folder, report = converted["chest-xray-pneumonia"]
+    counts = report["counts"]
+    assert counts["test"] == {"NORMAL": 234, "PNEUMONIA": 390}
+    assert {label: counts["train"][label] + counts["validation"][label] for label in counts["test"]} == {
+        "NORMAL": 1341 + 8,
+        "PNEUMONIA": 3875 + 8,
+    }
+    assert 500 <= sum(counts["validation"].values()) <= 550
+    assert report["patients_across_splits"] == {"train/validation": 0, "train/test": 0, "validation/test": 0}
+    assert report["patients"]["unknown_images"] == 0
+    rows = load_dataset(str(folder))
+    assert sum(mask is not None for split in rows.values() for mask in split["lung_mask"]) == 905
+    assert Counter(kind for split in rows.values() for kind in split["subtype"]) == {
+        "bacteria": 2530 + 8 + 242, "virus": 1345 + 148, "none": 1341 + 8 + 234,
+    }  # fmt: skip
+
+
+def test_kermany_has_32_redundant_exact_copies_within_class_and_split(converted):
+    _, report = converted["chest-xray-pneumonia"]
+    assert sum(len(group) - 1 for group in report["exact_duplicates"]) == 32
+    assert report["near_duplicates"] == report["label_conflicts"] == report["dropped"] == []
+    for group in report["exact_duplicates"]:
+        assert len({(entry["split"], entry["label"]) for entry in group}) == 1
+
+
+def test_kermanys_frame_gives_the_class_away_and_the_card_warns(converted):
+    folder, report = converted["chest-xray-pneumonia"]
+    assert report["shortcuts"]["outer frame"]["auroc"]["PNEUMONIA"] > 0.85
+    assert "**Warning.** The outer frame alone" in (folder / "README.md").read_text()
+
+
+def test_covid19_image_dataset_leaks_by_copies(converted, tmp_path):
+    _, report = converted["covid19-image-dataset"]
+    across = [g for g in report["exact_duplicates"] + report["near_duplicates"] if len({e["split"] for e in g}) > 1]
+    in_test = {e["source"] for group in across for e in group if e["source"].startswith("test/")}
+    assert len(in_test) >= 8
+    assert all(source.startswith("test/Covid") for source in in_test)
+    dropped = convert(REAL_DATA / "covid19-image-dataset", tmp_path / "out")["dropped"]
+    copied = {e["source"] for group in across for e in group if e["source"].startswith("train/")}
+    assert {entry["source"] for entry in dropped} == copied
+
+
+def test_most_of_covid19_image_dataset_is_kermanys_test_set_with_more_contrast(converted):
+    covid, kermany = (
+        StoredDataset(str(converted[name][0])) for name in ("covid19-image-dataset", "chest-xray-pneumonia")
+    )
+    found = compare(covid.items(None), kermany.items(None), covid.pixels, kermany.pixels)
+    copied = Counter(pair["this"]["label"] for pair in found["pairs"])
+    assert copied["Normal"] >= 80
+    assert copied["Viral Pneumonia"] >= 80
+    splits = Counter(pair["other"]["split"] for pair in found["pairs"])
+    assert splits["test"] / splits.total() > 0.95
+    viral = {
+        p["this"]["source"]: p["other"]["source"] for p in found["pairs"] if p["this"]["label"] == "Viral Pneumonia"
+    }
+    assert sum("bacteria" in source for source in viral.values()) == 30  # as the dataset's known problems say
+    assert sum("bacteria" in source for name, source in viral.items() if name.startswith("test/")) == 17
+    # A child of Kermany's training set under the label Covid, as looking at the two pictures confirms.
+    covid = [(p["this"]["source"], p["other"]["source"]) for p in found["pairs"] if p["this"]["label"] == "Covid"]
+    assert covid == [("train/Covid/COVID-00020.jpg", "train/PNEUMONIA/person1004_virus_1686.jpeg")]
+
+
+def test_radiography_viral_pneumonia_is_kermanys_training_set(converted):
+    radio, kermany = (
+        StoredDataset(str(converted[name][0])) for name in ("covid19-radiography-database", "chest-xray-pneumonia")
+    )
+    found = compare(radio.items(None), kermany.items(None), radio.pixels, kermany.pixels)
+    copied = {pair["this"]["source"] for pair in found["pairs"]}
+    assert sum(source.startswith("Viral Pneumonia/") for source in copied) == 600
+    normal = [int(re.search(r"-(\d+)\.png$", source)[1]) for source in copied if source.startswith("Normal/")]
+    assert len(copied) == 600 + len(normal)
+    # 1,341 of the full set's 10,192 Normal pictures are Kermany's, all among the first: here, of 600, about 79.
+    assert 70 <= len(normal) <= 90
+    assert max(normal) < 1400
+    assert {pair["other"]["split"] for pair in found["pairs"]} <= {"train", "validation"}
+
+
+def test_masks_of_both_kinds_come_with_covid_qu_ex(converted):
+    folder, report = converted["covid-qu-ex"]
+    assert report["conversion"]["masks"] == {"lung_mask": 12, "infection_mask": 12}
+    for row in load_dataset(str(folder))["test"]:
+        lit = np.asarray(row["infection_mask"].convert("L")).any()
+        assert lit == (row["label"] == 0)
+
+
+def test_rsna_dicom_files_become_gray_pictures_without_names(converted):
+    folder, _ = converted["dicom/rsna-pneumonia-detection-challenge"]
+    rows = [row for split in load_dataset(str(folder)).values() for row in split]
+    assert {row["image"].mode for row in rows} == {"L"}
+    assert {row["image"].size for row in rows} == {(1024, 1024)}
+    assert {row["view"] for row in rows} == {"PA", "AP"}
+    assert sorted(row["source"] for row in rows) == [f"{i:06d}" for i in range(1, 12)]
