@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from posixpath import splitext
 from typing import ClassVar
 
 from hub.source import Source
@@ -64,7 +65,7 @@ class Tree:
         if any(_MASK_FOLDER.search(part) for part in folder.split("/")):
             return []
         names = self.files.get(folder, ())
-        return [join(folder, name) for name in names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+        return [join(folder, name) for name in names if splitext(name)[1].lower() in PICTURE_SUFFIXES]
 
     def below(self, folder: str) -> list[str]:
         """The folder itself and all folders below it, in order."""

@@ -18,7 +18,7 @@ from space.xray import read_xray
 from train.duplicates import Fingerprint, thumbnail
 
 # Large JPEG files are decoded at a reduced scale for this; their thumbnails have 64 pixels a side.
-LOOK_SIDE = 128
+LOOK_SIDE = 64
 CHUNK, QUEUE = 32, 16
 T, R = TypeVar("T"), TypeVar("R")
 CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "P": 1, "DICOM": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
