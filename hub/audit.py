@@ -35,8 +35,8 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
     Returns:
         `images` (pictures in the dataset), `counts`, `exact_duplicates` and `near_duplicates` (groups of
         {split, label, source}, with `dropped` where the picture was left out), `label_conflicts` (groups of copies with
-        several labels), `patients_across_splits` (per pair of splits, dropped pictures included), `dropped`, `against`
-        (empty: `compare` fills it), and, with `full`, `shortcuts`, `sizes` and `intensity`.
+        several labels), `patients_across_splits` (per pair of splits, dropped pictures included), `dropped`,
+        `kept_leaks`, `against` (empty: `compare` fills it), and, with `full`, `shortcuts`, `sizes` and `intensity`.
     """
     kept = [item for item in items if not item.dropped]
     every = group_pairs(len(items), np.concatenate([copies.exact, copies.near]))
@@ -50,6 +50,7 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
         "label_conflicts": _groups(items, every, lambda group: len({items[i].record.label for i in group}) > 1),
         "patients_across_splits": _across(items),
         "dropped": [_entry(item) for item in items if item.dropped],
+        "kept_leaks": [_entry(item) | {"leak": item.leak} for item in items if item.leak and not item.dropped],
         "against": {},
         "conversion": facts,
     }
@@ -169,7 +170,7 @@ def _has_near(copies: Copies) -> Callable[[list[int]], bool]:
 def _entry(item: Item) -> dict[str, str | None]:
     record = item.record
     entry = {"split": record.split, "label": record.label, "source": record.source}
-    return entry | ({"dropped": item.dropped} if item.dropped else {})
+    return entry | ({"dropped": item.leak} if item.dropped else {})
 
 
 def _distributions(items: Sequence[Item]) -> dict:
@@ -213,7 +214,7 @@ def main() -> None:
     copies = find_copies([item.look.print for item in items], dataset.pixels)
     before = dataset.report()
     report = audit(items, copies, before.get("conversion", {}))
-    report["dropped"] = before.get("dropped", [])
+    report |= {key: before[key] for key in ("dropped", "kept_leaks") if key in before}
     for other in others:
         report["against"][other.name] = compare(items, other.items(args.workers), dataset.pixels, other.pixels)
     write_audit(output, report, items, copies, dataset.pixels, args.with_samples)

@@ -94,9 +94,12 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
 
     copies = find_copies([look.print for look in looks], pixels)
     parts = cut(records, copies, options.fractions, options.official, options.keep_leaks)
-    leaks = {} if options.keep_leaks else parts.leaks
     shown = shown_records(parts.records, looks, layout, options.keep_names)
-    items = [Item(record, look, leaks.get(i)) for i, (record, look) in enumerate(zip(shown, looks, strict=True))]
+    leaks = [parts.leaks.get(index) for index in range(len(records))]
+    items = [
+        Item(record, look, leak, dropped=bool(leak) and not options.keep_leaks)
+        for record, look, leak in zip(shown, looks, leaks, strict=True)
+    ]
     with written_whole(output) as folder:
         maker = RowMaker(opened, features_of(layout, list(labels)), options.size, masks)
         _write_rows(folder, maker, parts.records, items, options.workers)

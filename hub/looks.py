@@ -54,12 +54,14 @@ class Item:
     Attributes:
         record: Its names, class, split and patient, as the dataset shows them.
         look: What was seen of it.
-        dropped: Why it is not in the dataset ("exact copy", "near copy" or "patient": of the test split), or None.
+        leak: What the test split holds of it too: "exact copy", "near copy" or "patient"; None: nothing.
+        dropped: It is not in the dataset, because of its leak.
     """
 
     record: Record
     look: Look
-    dropped: str | None = None
+    leak: str | None = None
+    dropped: bool = False
 
 
 def look_at(data: bytes) -> Look:

@@ -78,7 +78,11 @@ def test_kept_leaks_stay_and_the_card_warns(leaky_source, tmp_path):
     kept = {source for split in dataset.values() for source in split["source"]}
     assert {"train/a/exact.png", "train/b/near.jpg", "train/a/5.png"} <= kept
     assert "scores on test are flattered" in (tmp_path / "out" / "README.md").read_text()
-    assert not report_of(tmp_path / "out")["dropped"]
+    report = report_of(tmp_path / "out")
+    assert not report["dropped"]
+    assert {entry["source"]: entry["leak"] for entry in report["kept_leaks"]} == {
+        "train/a/exact.png": "exact copy", "train/b/near.jpg": "near copy", "train/a/5.png": "patient",
+    }  # fmt: skip
 
 
 def test_without_audit_the_splits_are_the_same_and_the_card_says_what_is_missing(leaky_source, converted, tmp_path):
