@@ -119,8 +119,8 @@ class Covid19ImageDataset(_SplitFolders):
         "Most Normal and Viral Pneumonia pictures are contrast-enhanced copies of test pictures of "
         "chest-xray-pneumonia: neither set can be an external test of a model that was trained on the other.",
         "30 of the 90 Viral Pneumonia pictures, 17 of the 20 in test among them, are copies of pictures that "
-        "chest-xray-pneumonia calls bacterial; and one picture of class Covid (`train/Covid/COVID-00020.jpg`) is a child "
-        "with viral pneumonia there.",
+        "chest-xray-pneumonia calls bacterial; and one picture of class Covid (`train/Covid/COVID-00020.jpg`) is of a "
+        "child with viral pneumonia there.",
         "317 pictures are few: intervals are wide, and a difference of a few points between models means nothing.",
     )
     splits: ClassVar = {"train": "train", "test": "test"}

@@ -1,6 +1,7 @@
 """What every layout of a chest X-ray folder says about itself and its pictures."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -78,7 +79,7 @@ class Tree:
         return sorted(name for name in inside if name and "/" not in name)
 
 
-class Layout:
+class Layout(ABC):
     """A kind of chest X-ray folder. Subclasses say how it is recognised and what its names mean.
 
     Attributes:
@@ -116,17 +117,17 @@ class Layout:
         kind = "" if self.slug.startswith("competitions/") else "datasets/"
         return f"https://www.kaggle.com/{kind}{self.slug}" if self.slug else ""
 
+    @abstractmethod
     def fits(self, tree: Tree, root: str) -> bool:
         """Whether this folder of the source is the layout's root."""
-        raise NotImplementedError
 
+    @abstractmethod
     def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
         """The pictures below `root`, in a fixed order.
 
         Raises:
             UsageError: The folder's own tables contradict themselves or its files.
         """
-        raise NotImplementedError
 
     def roots(self, tree: Tree) -> list[str]:
         """Every root in the source, outermost first; what lies below another root is a copy, and left out."""
