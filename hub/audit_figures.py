@@ -14,7 +14,9 @@ from train.duplicates import Copies
 
 LOCAL = "local"
 SAMPLES, MOST_PAIRS, MOST_POINTS = 6, 12, 5000
-SAMPLE_SIDE = 160
+SAMPLE_SIDE = 200  # pixels; larger pictures are reduced to about this
+# A mean of fewer pictures than this may still show a person.
+FEWEST_FOR_MEAN = 20
 
 
 def draw_figures(
@@ -22,25 +24,29 @@ def draw_figures(
 ) -> None:
     """Write the figures of a dataset as PNG files.
 
-    `class_balance`, `sizes` and `mean_images` show no single person. `samples` and `near_duplicates` do: they go to
-    `local/` inside the folder, which is not for sharing, unless `with_samples`.
+    `class_balance`, `sizes` and `mean_images` show no single person. `samples` and `near_duplicates` do, and so do mean
+    images of small classes: these go to `local/` inside the folder, which is not for sharing, unless `with_samples`.
 
     Args:
         folder: Where the figures go.
         items: Pictures of the dataset, dropped ones too.
         copies: Which of them are copies of each other.
         pixels: Gives the i-th picture in full.
-        with_samples: Write `samples` and `near_duplicates` beside the others.
+        with_samples: Write all figures into the folder itself.
     """
     private = folder if with_samples else folder / LOCAL
     private.mkdir(parents=True, exist_ok=True)
+    for place in (folder, folder / LOCAL):  # an earlier audit may have been asked to show more
+        for name in ("samples", "near_duplicates", "mean_images"):
+            (place / f"{name}.png").unlink(missing_ok=True)
     kept = [item for item in items if not item.dropped]
+    smallest = min(Counter(item.record.label for item in kept).values())
     _class_balance(kept).savefig(folder / "class_balance.png", dpi=100)
     _sizes(kept).savefig(folder / "sizes.png", dpi=100)
-    _mean_images(kept).save(folder / "mean_images.png")
-    _samples(items, pixels).save(private / "samples.png")
+    _mean_images(kept).savefig((folder if smallest >= FEWEST_FOR_MEAN else private) / "mean_images.png", dpi=100)
+    _samples(items, pixels).savefig(private / "samples.png", dpi=100)
     if len(copies.near):
-        _pairs(copies.near[:MOST_PAIRS], pixels).save(private / "near_duplicates.png")
+        _pairs(copies.near[:MOST_PAIRS], items, pixels).savefig(private / "near_duplicates.png", dpi=100)
 
 
 def _class_balance(items: Sequence[Item]) -> Figure:
@@ -73,41 +79,41 @@ def _sizes(items: Sequence[Item]) -> Figure:
     return figure
 
 
-def _mean_images(items: Sequence[Item]) -> Image.Image:
-    """Mean thumbnail of every class, side by side in alphabetical order."""
-    means = []
+def _mean_images(items: Sequence[Item]) -> Figure:
+    """Mean thumbnail of every class."""
+    means = {}
     for label in sorted({item.record.label for item in items}):
         thumbnails = [item.look.print.thumbnail for item in items if item.record.label == label]
-        means.append(Image.fromarray(np.rint(np.mean(thumbnails, axis=0)).astype(np.uint8)))
-    return _grid([means])
+        means[f"{label} (mean of {len(thumbnails):,})"] = np.mean(thumbnails, axis=0)
+    return _sheet([list(means.items())])
 
 
-def _samples(items: Sequence[Item], pixels: Callable[[int], Image.Image]) -> Image.Image:
+def _samples(items: Sequence[Item], pixels: Callable[[int], Image.Image]) -> Figure:
     """A row of pictures per class, drawn with a fixed seed."""
     random = np.random.default_rng(0)
     rows = []
     for label in sorted({item.record.label for item in items}):
         of_class = [i for i, item in enumerate(items) if item.record.label == label and not item.dropped]
-        rows.append([pixels(int(i)) for i in random.permutation(of_class)[:SAMPLES]])
-    return _grid(rows)
+        rows.append([(label, pixels(int(i))) for i in random.permutation(of_class)[:SAMPLES]])
+    return _sheet(rows)
 
 
-def _pairs(pairs: np.ndarray, pixels: Callable[[int], Image.Image]) -> Image.Image:
+def _pairs(pairs: np.ndarray, items: Sequence[Item], pixels: Callable[[int], Image.Image]) -> Figure:
     """Near copies side by side, two pairs a row."""
-    pictures = [pixels(int(index)) for pair in pairs for index in pair]
-    return _grid([pictures[start : start + 4] for start in range(0, len(pictures), 4)])
+    named = [(f"{items[i].record.split}: {items[i].record.source[-28:]}", pixels(i)) for i in pairs.ravel().tolist()]
+    return _sheet([named[start : start + 4] for start in range(0, len(named), 4)])
 
 
-def _grid(rows: Sequence[Sequence[Image.Image]], side: int = SAMPLE_SIDE) -> Image.Image:
-    """Pictures as a sheet of squares, each fitted into its square."""
-    sheet = Image.new("L", (side * max(1, *map(len, rows)), side * len(rows)))
+def _sheet(rows: Sequence[Sequence[tuple[str, Image.Image | np.ndarray]]]) -> Figure:
+    """Pictures with their titles in rows."""
+    columns = max(map(len, rows))
+    figure = Figure(figsize=(2 * columns, 2.2 * len(rows)), layout="constrained")
     for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            fitted = picture.resize(_fit(picture.size, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-            sheet.paste(fitted, (x * side, y * side))
-    return sheet
-
-
-def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
-    scale = side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+        for x, (title, picture) in enumerate(row):
+            axes = figure.add_subplot(len(rows), columns, y * columns + x + 1)
+            if isinstance(picture, Image.Image):
+                picture = np.asarray(picture.reduce(max(1, max(picture.size) // SAMPLE_SIDE)))
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+            axes.set_title(title, fontsize=6)
+            axes.axis("off")
+    return figure

@@ -107,6 +107,14 @@ def test_single_pictures_stay_out_of_the_card_unless_asked(leaky_source, convert
     assert "](figures/near_duplicates.png)" in card
 
 
+def test_mean_images_of_few_pictures_stay_out_as_well(tmp_path):
+    write_pictures(tmp_path / "in", *(f"{c}/{i}.png" for c in "ab" for i in range(12)))
+    convert(tmp_path / "in", tmp_path / "out")
+    figures = tmp_path / "out" / "figures"
+    assert (figures / "local" / "mean_images.png").exists()
+    assert not (figures / "mean_images.png").exists()
+
+
 def test_the_audit_alone_finds_the_same_and_renders_the_card_anew(leaky_source, tmp_path):
     convert(leaky_source, tmp_path / "out", Options(keep_names=True, keep_leaks=True))
     before = report_of(tmp_path / "out")
