@@ -23,9 +23,10 @@ from scipy.sparse.csgraph import connected_components
 SIDE = 64
 # A pair whose equalised thumbnails and fine structure correlate at least like this is a copy.
 GRAY, FINE = 0.85, 0.8
-# The same for the coarse descriptors, by which pairs are chosen to be looked at.
-COARSE_GRAY, COARSE_FINE = 0.8, 0.75
-BLOCK = 1024
+# The same for the coarse descriptors, by which pairs are looked for; FINE's 1,082 real pairs have 0.94 or more.
+COARSE_GRAY, COARSE_FINE = 0.8, 0.85
+# Pictures described at a time, and correlations held in memory at a time (32 MiB each of gray and fine).
+BLOCK, MOST_PRODUCTS = 1024, 2**23
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,11 @@ def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | N
     gray, fine = _coarse(prints)
     other_gray, other_fine = (gray, fine) if others is None else _coarse(others)
     found = []
-    for start in range(0, len(gray), BLOCK):
+    rows = max(1, MOST_PRODUCTS // len(other_gray))
+    for start in range(0, len(gray), rows):
         first = start if others is None else 0
-        grays = gray[start : start + BLOCK] @ other_gray[first:].T
-        fines = fine[start : start + BLOCK] @ other_fine[first:].T
+        grays = gray[start : start + rows] @ other_gray[first:].T
+        fines = fine[start : start + rows] @ other_fine[first:].T
         i, j = np.nonzero((grays > COARSE_GRAY) & (fines > COARSE_FINE))
         pairs = np.stack([i + start, j + first], 1)
         pairs = pairs[pairs[:, 0] < pairs[:, 1]] if others is None else pairs
@@ -179,12 +181,12 @@ def _alike(prints: Sequence[Fingerprint], others: Sequence[Fingerprint], pairs: 
 
 
 def _coarse(prints: Sequence[Fingerprint]) -> tuple[np.ndarray, np.ndarray]:
-    """Coarse descriptors: equalised thumbnails at 16 x 16, (N, 256), and their fine structure at 32 x 32, (N, 1024)."""
+    """Coarse descriptors: equalised thumbnails and their fine structure at 16 x 16 pixels, (N, 256) each."""
     grays, fines = [], []
     for start in range(0, len(prints), BLOCK):
         pictures = _equalised(prints[start : start + BLOCK])
-        grays.append(_unit(_shrunk(pictures, 4)))
-        fines.append(_unit(_shrunk(_fine_structure(pictures), 2)))
+        grays.append(_unit(_AVERAGE @ pictures @ _AVERAGE.T))
+        fines.append(_unit(_AVERAGE @ _fine_structure(pictures) @ _AVERAGE.T))
     return np.concatenate(grays), np.concatenate(fines)
 
 
@@ -206,18 +208,14 @@ def _box_blur() -> np.ndarray:
     return blur
 
 
+# Averages and blurs are products of matrices, which is the fastest way to take them of many pictures.
 _BLUR = _box_blur()
+_AVERAGE = np.kron(np.eye(SIDE // 4, dtype=np.float32), np.full((1, 4), 1 / 4, np.float32))
 
 
 def _fine_structure(pictures: np.ndarray) -> np.ndarray:
     """What a blur takes away from pictures (N, 64, 64): ribs, vessels, edges."""
     return pictures - _BLUR @ pictures @ _BLUR.T
-
-
-def _shrunk(pictures: np.ndarray, factor: int) -> np.ndarray:
-    """Pictures (N, 64, 64) averaged over squares of `factor` pixels: as products of matrices, which is fastest."""
-    average = np.kron(np.eye(SIDE // factor, dtype=np.float32), np.full((1, factor), 1 / factor, np.float32))
-    return average @ pictures @ average.T
 
 
 def _unit(pictures: np.ndarray) -> np.ndarray:

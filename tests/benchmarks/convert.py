@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from tests.conftest import KERMANY
 
 IMAGEFOLDER = """
@@ -44,13 +46,16 @@ def run(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
-def repeated(folder: Path, times: int, into: Path) -> Path:
-    """The folder's pictures `times` times over, each copy with a few bytes of its own after its end."""
-    for path in sorted(folder.rglob("*.*")):
-        for copy in range(times):
-            target = into / path.relative_to(folder).with_stem(f"{path.stem}-{copy}")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes() + bytes([copy]) * 4)
+def multiplied(folder: Path, times: int, into: Path) -> Path:
+    """`times` different cut-outs of every JPEG picture in a folder, which are no copies of each other."""
+    for path in sorted(folder.rglob("*.jpeg")):
+        with Image.open(path) as picture:
+            width, height = picture.size
+            for copy in range(times):
+                target = into / path.relative_to(folder).with_stem(f"{path.stem}-{copy}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                left, top = width * copy // (4 * times), height * (copy * 3 % times) // (4 * times)
+                picture.crop((left, top, left + width * 3 // 4, top + height * 3 // 4)).save(target, quality=90)
     return into
 
 
@@ -59,10 +64,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=KERMANY / "chest_xray")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--times", type=int, default=1, help="use every picture this often, to see how memory grows")
+    parser.add_argument("--times", type=int, default=1, help="this many cut-outs of every picture, for size")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = args.folder if args.times == 1 else repeated(args.folder, args.times, Path(scratch) / "source")
+        folder = args.folder if args.times == 1 else multiplied(args.folder, args.times, Path(scratch) / "source")
         measured: dict[str, list[tuple[float, float]]] = {}
         for _ in range(args.rounds):
             for name, command in commands(folder, Path(scratch) / "work").items():
