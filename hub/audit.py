@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from hub.dataset_card import write_card
-from hub.looks import Item
+from hub.kaggle import LAYOUTS
+from hub.looks import Item, parse_workers
 from hub.stored_dataset import StoredDataset
 from space.errors import run_cli
 from train.data import SPLITS
@@ -35,7 +36,7 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
     Returns:
         `images` (pictures in the dataset), `counts`, `exact_duplicates` and `near_duplicates` (groups of
         {split, label, source}, with `dropped` where the picture was left out), `label_conflicts` (groups of copies with
-        several labels), `patients_across_splits` (per pair of splits, dropped pictures included), `dropped`,
+        several labels), `patients_across_splits` (per pair of splits), `dropped`,
         `kept_leaks`, `against` (empty: `compare` fills it), and, with `full`, `shortcuts`, `sizes` and `intensity`.
     """
     kept = [item for item in items if not item.dropped]
@@ -48,7 +49,7 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
         "exact_duplicates": _groups(items, group_pairs(len(items), copies.exact), lambda group: True),
         "near_duplicates": _groups(items, every, _has_near(copies)),
         "label_conflicts": _groups(items, every, lambda group: len({items[i].record.label for i in group}) > 1),
-        "patients_across_splits": _across(items),
+        "patients_across_splits": _across(kept),
         "dropped": [_entry(item) for item in items if item.dropped],
         "kept_leaks": [_entry(item) | {"leak": item.leak} for item in items if item.leak and not item.dropped],
         "against": {},
@@ -204,7 +205,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, help="where audit.json and figures go (default: into the dataset folder)"
     )
-    parser.add_argument("--workers", type=int, help="pictures read at a time (default: one per core)")
+    parser.add_argument("--workers", type=parse_workers, help="pictures read at a time (default: one per core)")
     parser.add_argument("--with-samples", action="store_true", help="show single pictures in the card's figures")
     args = parser.parse_args()
     dataset = StoredDataset(args.dataset)
@@ -216,9 +217,11 @@ def main() -> None:
     report = audit(items, copies, before.get("conversion", {}))
     report |= {key: before[key] for key in ("dropped", "kept_leaks") if key in before}
     for other in others:
-        report["against"][other.name] = compare(items, other.items(args.workers), dataset.pixels, other.pixels)
+        twice = [one.name for one in others].count(other.name) > 1
+        name = f"{other.folder.resolve().parent.name}/{other.name}" if twice else other.name
+        report["against"][name] = compare(items, other.items(args.workers), dataset.pixels, other.pixels)
     write_audit(output, report, items, copies, dataset.pixels, args.with_samples)
-    if report["conversion"] and output == dataset.folder:
+    if report["conversion"].get("layout") in LAYOUTS and output == dataset.folder:
         write_card(output, report)
     print(f"{output / 'audit.json'} written")
 

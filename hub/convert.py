@@ -5,6 +5,7 @@ python -m hub.convert SOURCE --output DIR [--layout NAME] [--size 512] [--offici
 
 import argparse
 import csv
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,9 @@ from hub.dataset_card import write_card
 from hub.kaggle import LAYOUTS, recognise
 from hub.labels import apply_map, read_map
 from hub.layout import Layout, Record, Tree
-from hub.looks import Item, Look, cores, look_at_all
+from hub.looks import Item, Look, cores, look_at_all, parse_workers
 from hub.rows import MaskFolder, RowMaker, shown_records
-from hub.source import Source, open_source
+from hub.source import Folder, Source, open_source
 from hub.splits import Cut, Fractions, cut
 from hub.writer import features_of, write_split
 from space.errors import ChestXrayError, UsageError, XrayError, run_cli
@@ -83,18 +84,22 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
     """
     check_free(output)
     opened = open_source(str(source))
+    if isinstance(opened, Folder) and output.resolve().is_relative_to(opened.root.resolve()):
+        raise UsageError(f"--output {output} lies inside the source, where it would be read as part of it.")
     layout, root, tree = recognise(opened, options.layout)
     print(f"{opened.title}: layout {layout.name}{root and f', in {root}'}")
     listed, labels = apply_map(layout.records(opened, tree, root), layout, options.labels or {})
     masks = MaskFolder(options.masks, listed) if options.masks else None
     records, looks, bad = _inspect(opened, listed, options)
+    labels = _still_there(labels, records)
 
     def pixels(index: int):
         return read_xray(opened.read(records[index].name)).image
 
     copies = find_copies([look.print for look in looks], pixels)
     parts = cut(records, copies, options.fractions, options.official, options.keep_leaks)
-    shown = shown_records(parts.records, looks, layout, options.keep_names)
+    hidden = not options.keep_names and (layout.private or any(look.format == "DICOM" for look in looks))
+    shown = shown_records(parts.records, looks, layout, hidden)
     leaks = [parts.leaks.get(index) for index in range(len(records))]
     items = [
         Item(record, look, leak, dropped=bool(leak) and not options.keep_leaks)
@@ -104,12 +109,26 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
         maker = RowMaker(opened, features_of(layout, list(labels)), options.size, masks)
         _write_rows(folder, maker, parts.records, items, options.workers)
         _write_quarantine(folder, bad + maker.bad_masks)
-        facts = _facts(layout, labels, options, parts, tree, listed, bad, maker)
+        facts = _facts(layout, labels, options, parts, tree, listed, bad, maker) | {"names_hidden": hidden}
         report = audit(items, copies, facts, full=options.audit)
         write_audit(folder, report, items, copies, pixels if options.audit else None, options.with_samples)
         write_card(folder, report)
     print(_summary(output, report))
     return report
+
+
+def _still_there(labels: dict[str, str], records: list[Record]) -> dict[str, str]:
+    """The classes that readable pictures are left of.
+
+    Raises:
+        ChestXrayError: Fewer than two are left.
+    """
+    present = {record.label for record in records}
+    if gone := [label for label in labels if label not in present]:
+        print(f"note: no readable picture of class {', '.join(gone)} is left, so it is not in the dataset")
+    if len(present) < 2:
+        raise ChestXrayError(f"only class {', '.join(present)} has readable pictures; a classifier needs two or more.")
+    return {label: meaning for label, meaning in labels.items() if label in present}
 
 
 def _inspect(
@@ -146,7 +165,8 @@ def _write_rows(
 
 
 def _write_quarantine(folder: Path, bad: list[tuple[str, XrayError]]) -> None:
-    with (folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as file:
+    names = {"encoding": "utf-8", "errors": "backslashreplace"}
+    with (folder / "quarantine.csv").open("w", newline="", **names) as file:
         table = csv.writer(file)
         table.writerow(["path", "code", "sentence"])
         table.writerows([name, error.code, str(error)] for name, error in bad)
@@ -174,7 +194,6 @@ def _facts(
         "fractions": {"validation": options.fractions.validation, "test": options.fractions.test},
         "seed": options.fractions.seed,
         "size": options.size,
-        "names_hidden": layout.private and not options.keep_names,
         "leaks": dict(sorted(Counter(parts.leaks.values()).items())),
         "leaks_kept": options.keep_leaks,
         "quarantined": dict(sorted(Counter(error.code for _, error in bad).items())),
@@ -198,14 +217,13 @@ def _summary(output: Path, report: dict) -> str:
 
 def main() -> None:
     """Command line of the conversion."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing half-written stays
     args = _parser().parse_args()
     for name, value in (("val", args.val_fraction), ("test", args.test_fraction)):
         if not 0 < value <= 0.4:
             raise UsageError(f"--{name}-fraction {value:g}: it must be above 0 and at most 0.4.")
     if args.size is not None and args.size < 32:
         raise UsageError(f"--size {args.size}: at least 32 pixels.")
-    if args.workers is not None and args.workers < 1:
-        raise UsageError(f"--workers {args.workers}: at least 1.")
     options = Options(
         layout=args.layout,
         size=args.size,
@@ -236,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--official-splits", action="store_true", help="keep the publisher's splits, validation too")
     add("--labels", type=Path, help='TOML file, `"class" = "new name"` or `"class" = false` to drop it')
     add("--masks", type=Path, help="folder of lung masks with the pictures' relative paths and stems")
-    add("--workers", type=int, help="files handled at a time (default: one per core)")
+    add("--workers", type=parse_workers, help="files handled at a time (default: one per core)")
     add("--keep-leaks", action="store_true", help="keep train and validation pictures that test holds too")
     add("--keep-names", action="store_true", help="keep file names and patient keys of private folders")
     add("--allow-bad", action="store_true", help=f"go on even if more than {MOST_BAD:.0%} cannot be read")

@@ -2,10 +2,11 @@
 
 import csv
 import io
+import posixpath
 from collections.abc import Iterator
 from typing import ClassVar
 
-from hub.layout import Layout, Record, Tree, join, relative
+from hub.layout import Layout, Record, Tree, join, printable, relative
 from hub.source import Source
 from space.errors import UsageError, XrayError
 
@@ -15,6 +16,7 @@ SPLIT_ALIASES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 METADATA = "metadata.csv"
+PATIENT_NAMES = dict.fromkeys(("patient_id", "patientid", "subject", "subject_id"), "patient")
 
 
 class ImageFolder(Layout):
@@ -27,8 +29,8 @@ class ImageFolder(Layout):
     citation = "the owner of the folder"
     structure = "[train|val|test/]CLASS/*.{png,jpg,jpeg,dcm} with two classes or more, and/or metadata.csv"
     patient_rule = (
-        "A patient is known only where metadata.csv has a column `patient`. Folders below a class folder are kept "
-        "together by new splits, as if each were one patient."
+        "A patient is known only where metadata.csv has a column `patient`. Folders of one name below class folders "
+        "are kept together by new splits, as if each were one patient."
     )
     columns: ClassVar = {
         "view": "view position, as metadata.csv or the DICOM file states it",
@@ -59,30 +61,45 @@ class ImageFolder(Layout):
                 f"({others}). Move them into a split, or give a folder that holds one kind alone."
             )
         table = _metadata(source, tree, root)
-        return list(_read(tree, root, table, with_splits=bool(splits)))
+        names = [
+            *tree.pictures(root),
+            *(n for child in top for f in tree.below(join(root, child)) for n in tree.pictures(f)),
+        ]
+        return list(_read(names, root, table, with_splits=bool(splits)))
+
+
+USED = {"patient", "label", "split", *ImageFolder.columns}
 
 
 def _with_pictures(tree: Tree, root: str) -> list[str]:
-    """Names of the folders in `root` that hold pictures, however deep."""
-    return [child for child in tree.children(root) if any(map(tree.pictures, tree.below(join(root, child))))]
+    """Names of the folders in `root` that hold pictures, however deep; a copy of the tree inside itself is left out."""
+    children = (child for child in tree.children(root) if child != root.rpartition("/")[2])
+    return [child for child in children if any(map(tree.pictures, tree.below(join(root, child))))]
 
 
-def _read(tree: Tree, root: str, table: dict[str, dict[str, str]], with_splits: bool) -> Iterator[Record]:
-    for folder in tree.below(root):
-        for name in tree.pictures(folder):
-            path = relative(name, root)
-            parts = path.split("/")[:-1]
-            row = table.get(path, {})
-            split = SPLIT_ALIASES[parts.pop(0).lower()] if with_splits and parts else None
-            if row.get("split"):
-                split = _split_of(row["split"])
-            label = row.get("label") or (parts[0] if parts else None)
-            if label is None:
-                continue
-            patient = row.get("patient") or None
-            group = patient or ("/".join(parts) if len(parts) > 1 else None)
-            facts = {column: row.get(column) or None for column in ImageFolder.columns}
-            yield Record(name, path, split, label, patient, group, facts)
+def _read(names: list[str], root: str, table: dict[str, dict[str, str]], with_splits: bool) -> Iterator[Record]:
+    places = [relative(name, root).split("/")[:-1] for name in names]
+    # One folder for all pictures (`images`) groups nothing.
+    grouped = len({tuple(parts[with_splits + 1 :]) for parts in places} - {()}) > 1
+    for name, parts in zip(names, places, strict=True):
+        path = relative(name, root)
+        row = table.get(path, {})
+        split = SPLIT_ALIASES[parts[0].lower()] if with_splits and parts else None
+        if row.get("split"):
+            split = _split_of(row["split"])
+        inner = parts[with_splits:]
+        if misplaced := [part for part in inner[1:] if part.lower() in SPLIT_ALIASES]:
+            raise UsageError(
+                f"{path}: the split folder {misplaced[0]!r} stands inside {inner[0]!r}. Splits must be the topmost "
+                "folders (train/CLASS/…); give that folder, or move them."
+            )
+        label = row.get("label") or (inner[0] if inner else None)
+        if label is None:
+            continue
+        patient = row.get("patient") or None
+        group = patient or ("/".join(inner[1:]) if grouped else None) or None
+        facts = {column: row.get(column) or None for column in ImageFolder.columns}
+        yield Record(name, path, split, printable(label), patient, group, facts)
 
 
 def _split_of(value: str) -> str:
@@ -97,21 +114,25 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
 
     Columns other than those that are used here (a name, a date of birth) are not read into anything.
     """
-    used = {"patient", "label", "split", *ImageFolder.columns}
     table: dict[str, dict[str, str]] = {}
     for folder in tree.below(root):
         if METADATA not in tree.files.get(folder, ()):
             continue
         where = join(folder, METADATA)
         try:
-            rows = list(csv.DictReader(io.StringIO(source.read(where).decode("utf-8-sig"))))
+            rows = list(csv.reader(io.StringIO(source.read(where).decode("utf-8-sig"))))
         except (XrayError, UnicodeDecodeError, csv.Error):
             raise UsageError(f"{where} cannot be read as UTF-8 CSV with a header line.") from None
-        if not rows or "file_name" not in rows[0]:
-            raise UsageError(f"{where} needs a column file_name. Used beside it: {', '.join(sorted(used))}.")
-        for row in rows:
-            name = join(folder, (row["file_name"] or "").strip())
+        header = [PATIENT_NAMES.get(name.strip().lower(), name.strip().lower()) for name in rows[0]] if rows else []
+        if "file_name" not in header:
+            raise UsageError(f"{where} needs a column file_name. Used beside it: {', '.join(sorted(USED))}.")
+        if unused := sorted(set(header) - USED - {"file_name"}):
+            print(f"note: {where}: columns that are not used: {', '.join(unused)}. Used are: {', '.join(sorted(USED))}")
+        for row in (dict(zip(header, (cell.strip() for cell in cells), strict=False)) for cells in rows[1:] if cells):
+            name = posixpath.normpath(join(folder, row["file_name"]))
             if name not in source.sizes:
                 raise UsageError(f"{where} names {row['file_name']!r}, which is not there.")
-            table[relative(name, root)] = {k: v.strip() for k, v in row.items() if k in used and v}
+            found = {column: value for column, value in row.items() if column in USED and value}
+            if table.setdefault(relative(name, root), found) != found:
+                raise UsageError(f"{where} says two different things of {row['file_name']!r}.")
     return table

@@ -287,7 +287,7 @@ def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, T
             f"{source.title} has more than one possible layout: {listed}. Choose one with --layout, or give "
             "the folder that is meant."
         )
-    looked_for = "; ".join(f"{known.name}: {known.structure}" for known in candidates or LAYOUTS.values())
+    looked_for = "; ".join(f"{known.name}: {known.structure}" for known in (candidates if layout else LAYOUTS.values()))
     raise UsageError(f"{source.title} has no known layout.\n  looked for: {looked_for}\n  found: {_contents(tree)}")
 
 

@@ -55,6 +55,9 @@ def apply_map(
         if (name := mapping.get(label, label)) is not None:
             meaning = layout.labels.get(label, "as the folder names it")
             meanings.setdefault(name, []).append(meaning if name == label else f"{label}: {meaning}")
+    folded = [name.casefold() for name in meanings]
+    if alike := [name for name in meanings if folded.count(name.casefold()) > 1]:
+        raise UsageError(f"classes {', '.join(alike)} differ by case alone; give them one name with --labels.")
     if len(meanings) < 2:
         raise UsageError(f"a classifier needs two classes or more; this leaves {', '.join(meanings) or 'none'}.")
     kept = [replace(r, label=name) for r in records if (name := mapping.get(r.label, r.label)) is not None]

@@ -11,6 +11,8 @@ from typing import ClassVar
 from hub.source import Source
 
 PICTURE_SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm"}
+# Listed as pictures too, so that they end in quarantine and are not overlooked.
+UNREAD_SUFFIXES = {".bmp", ".gif", ".tif", ".tiff", ".webp", ".dicom"}
 _MASK_FOLDER = re.compile(r"(^|[ _-])masks?($|[ _-])", re.IGNORECASE)
 
 
@@ -66,7 +68,7 @@ class Tree:
         if any(_MASK_FOLDER.search(part) for part in folder.split("/")):
             return []
         names = self.files.get(folder, ())
-        return [join(folder, name) for name in names if splitext(name)[1].lower() in PICTURE_SUFFIXES]
+        return [join(folder, name) for name in names if splitext(name)[1].lower() in PICTURE_SUFFIXES | UNREAD_SUFFIXES]
 
     def below(self, folder: str) -> list[str]:
         """The folder itself and all folders below it, in order."""
@@ -137,6 +139,11 @@ class Layout(ABC):
             if not inside and self.fits(tree, folder):
                 found.append(folder)
         return found
+
+
+def printable(name: str) -> str:
+    """A file name without the surrogates that stand for bytes that are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def join(*parts: str) -> str:

@@ -1,5 +1,6 @@
 """One quick look at every picture: is it readable, what does it look like, what might give its class away."""
 
+import argparse
 import hashlib
 import os
 from collections import deque
@@ -19,7 +20,7 @@ from train.duplicates import Fingerprint, thumbnail
 
 # Large JPEG files are decoded at a reduced scale for this; their thumbnails have 64 pixels a side.
 LOOK_SIDE = 64
-CHUNK, QUEUE = 32, 16
+MOST_AT_A_TIME = 32
 T, R = TypeVar("T"), TypeVar("R")
 CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "P": 1, "DICOM": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
 
@@ -98,22 +99,32 @@ def look_at_all(reads: Iterable[Callable[[], bytes]], total: int, workers: int |
         except XrayError as error:
             return error
 
-    with ThreadPoolExecutor(workers or cores()) as pool:
-        yield from tqdm(in_order(pool, one, reads), total=total, desc="reading", unit="img")
+    yield from tqdm(in_order(one, reads, total, workers or cores()), total=total, desc="reading", unit="img")
 
 
-def in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Like `pool.map`, for many short tasks: several to a thread at a time, and only a few in the queue.
+def in_order(function: Callable[[T], R], items: Iterable[T], total: int, workers: int) -> Iterator[R]:
+    """Like a thread pool's `map`, for many short tasks: several to a thread at a time, and only a few in the queue.
 
-    An error, or Ctrl-C, therefore ends the work at once, and memory does not grow with the number of items.
+    An error, or Ctrl-C, therefore ends the work soon, and memory does not grow with the number of items.
+
+    Args:
+        function: What is done with each item.
+        items: The items.
+        total: How many there are.
+        workers: Threads.
     """
     waiting: deque = deque()
-    for part in batched(items, CHUNK):
-        waiting.append(pool.submit(lambda part=part: [function(item) for item in part]))
-        if len(waiting) > QUEUE:
-            yield from waiting.popleft().result()
-    while waiting:
-        yield from waiting.popleft().result()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for part in batched(items, max(1, min(MOST_AT_A_TIME, total // (4 * workers)))):
+                waiting.append(pool.submit(lambda part=part: [function(item) for item in part]))
+                if len(waiting) > 2 * workers:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -121,6 +132,17 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while part := list(islice(iterator, size)):
         yield part
+
+
+def parse_workers(text: str) -> int:
+    """Read a number of workers from a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no number of 1 or more.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
 
 
 def cores() -> int:

@@ -4,15 +4,19 @@ import io
 import re
 import struct
 
+import numpy as np
 from PIL import Image
 
-from space.xray import read_xray
+from space.xray import Xray, read_xray
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-JPEG_END = 0xD9
-# Markers that a decoder needs: tables, frame and scan headers, and APP14 (how Adobe's colours are to be read).
-JPEG_DROPPED = {0xFE, *range(0xE0, 0xF0)} - {0xEE}
+# {colour type: {chunk that its pixels need: most bytes that it can honestly have}}
+PNG_COLOUR_CHUNKS = {
+    0: {b"tRNS": 2}, 2: {b"tRNS": 6}, 3: {b"PLTE": 768, b"tRNS": 256}, 4: {}, 6: {},
+}  # fmt: skip
+JPEG_END, JPEG_SCAN, JPEG_JFIF, JPEG_ADOBE = 0xD9, 0xDA, 0xE0, 0xEE
+# Markers that a decoder needs: frame and Huffman tables, arithmetic conditioning, quantisation, restart interval.
+JPEG_KEPT = {*range(0xC0, 0xD0), JPEG_SCAN, 0xDB, 0xDD}
 # Inside coded data 0xFF is followed by 0 or a restart marker; anything else ends them.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 JPEG_QUALITY = 95
@@ -29,7 +33,7 @@ def stored(data: bytes, plain: bool | None, longest_side: int | None = None, mas
         data: The file.
         plain: Whether the file is known to be plain; None: not known.
         longest_side: Shrink to this longest side, in pixels, if it is larger; the aspect ratio is kept.
-        mask: The picture is a mask: its values are never mixed by shrinking, nor stored with losses.
+        mask: The picture is a mask: one channel, whose values are never mixed by shrinking, nor stored with losses.
 
     Returns:
         The bytes, and the file ending that goes with them.
@@ -40,19 +44,30 @@ def stored(data: bytes, plain: bool | None, longest_side: int | None = None, mas
     if plain and longest_side is None and (bare := _bare(data)):
         return bare
     xray = read_xray(data)
-    image = xray.image
+    image = _mask_values(data, xray) if mask else xray.image
     if longest_side is not None and max(image.size) > longest_side:
         width, height = (max(1, round(side * longest_side / max(image.size))) for side in image.size)
         image = image.resize((width, height), Image.Resampling.NEAREST if mask else Image.Resampling.LANCZOS)
         return _encoded(image, lossy=xray.format == "JPEG" and not mask)
-    return (xray.plain and _bare(data)) or _encoded(image, lossy=False)
+    as_it_is = xray.plain and (not mask or xray.mode == "L")
+    return (as_it_is and _bare(data)) or _encoded(image, lossy=False)
+
+
+def _mask_values(data: bytes, xray: Xray) -> Image.Image:
+    """A mask's values, mode "L": those of a deep file are no intensities, and not scaled where they fit 8 bits."""
+    if xray.format == "PNG" and xray.mode.startswith("I"):
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            values = np.asarray(picture)
+        if values.max() <= 255:
+            return Image.fromarray(values.astype(np.uint8))
+    return xray.image
 
 
 def _bare(data: bytes) -> tuple[bytes, str] | None:
     """The file without metadata, and its ending; None if it is not built as its format says."""
     try:
         return (_bare_png(data), ".png") if data.startswith(PNG_SIGNATURE) else (_bare_jpeg(data), ".jpeg")
-    except (ValueError, IndexError, struct.error):
+    except (ValueError, IndexError, KeyError, struct.error):
         return None
 
 
@@ -64,13 +79,14 @@ def _encoded(image: Image.Image, lossy: bool) -> tuple[bytes, str]:
 
 def _bare_png(data: bytes) -> bytes:
     """A PNG file with the chunks alone that its pixels need."""
+    kept = {b"IHDR": 13, b"IDAT": len(data), b"IEND": 0} | PNG_COLOUR_CHUNKS[data[25]]
     parts, position, ended = [PNG_SIGNATURE], len(PNG_SIGNATURE), False
     while not ended:
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         if end > len(data):
             raise ValueError("cut off")
-        if kind in PNG_CHUNKS:
+        if length <= kept.get(kind, -1):
             parts.append(data[position:end])
         ended, position = kind == b"IEND", end
     return b"".join(parts)
@@ -90,13 +106,19 @@ def _bare_jpeg(data: bytes) -> bytes:
         if kind == JPEG_END:
             return b"".join([*parts, data[position : position + 2]])
         end = position + 2 + struct.unpack_from(">H", data, position + 2)[0]
-        if kind == 0xDA:  # start of scan: its coded data run to the next marker
+        if kind == JPEG_SCAN:  # its coded data run to the next marker
             following = _JPEG_MARKER.search(data, end)
             if following is None:
                 raise ValueError("cut off")
             end = following.start()
-        if data.startswith(b"JFIF\0", position + 4):
-            parts.append(b"\xff\xe0\x00\x10" + data[position + 4 : position + 16] + b"\0\0")  # without its preview
-        elif kind not in JPEG_DROPPED:
-            parts.append(data[position:end])
+        parts.append(_bare_segment(kind, data[position:end]))
         position = end
+
+
+def _bare_segment(kind: int, segment: bytes) -> bytes:
+    """What is kept of one segment: all of it, what tells a decoder how colours are coded, or nothing."""
+    if kind == JPEG_JFIF and segment.startswith(b"JFIF\0", 4):
+        return b"\xff\xe0\x00\x10" + segment[4:16] + b"\0\0"  # without its preview
+    if kind == JPEG_ADOBE and segment.startswith(b"Adobe", 4):
+        return b"\xff\xee\x00\x0e" + segment[4:16]
+    return segment if kind in JPEG_KEPT else b""

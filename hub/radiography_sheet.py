@@ -39,6 +39,7 @@ def read_origins(source: Source, name: str) -> dict[str, str]:
         ValueError,
         StopIteration,
         OSError,
+        SyntaxError,  # of the XML inside
     ):
         raise UsageError(
             f"{name} is no sheet with the columns FILE NAME and URL. Remove it, or download it again."

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from datasets import Features, Image
 
-from hub.layout import PICTURE_SUFFIXES, Layout, Record
+from hub.layout import PICTURE_SUFFIXES, Layout, Record, printable
 from hub.looks import Look
 from hub.pictures import stored
 from hub.source import Folder, Source
@@ -106,14 +106,14 @@ class RowMaker:
         return {"bytes": mask, "path": f"{stem}{suffix}"}
 
 
-def shown_records(records: Sequence[Record], looks: Sequence[Look], layout: Layout, keep_names: bool) -> list[Record]:
-    """The records as the dataset shows them: with running numbers for names where the source may name people.
+def shown_records(records: Sequence[Record], looks: Sequence[Look], layout: Layout, hide_names: bool) -> list[Record]:
+    """The records as the dataset shows them.
 
     Args:
         records: Records as the layout read them.
         looks: What was seen of each; fills the view position in where the layout has a column for it.
-        layout: Says whether the source is private, and which columns there are.
-        keep_names: Keep the names of private sources.
+        layout: Says which columns there are.
+        hide_names: Show running numbers for file names and patients.
     """
     numbers: dict[str, str] = {}
     shown = []
@@ -121,8 +121,8 @@ def shown_records(records: Sequence[Record], looks: Sequence[Look], layout: Layo
         facts = {column: record.facts.get(column) for column in layout.columns}
         if "view" in facts:
             facts["view"] = facts["view"] or look.view
-        source, patient = record.source, record.patient
-        if layout.private and not keep_names:
+        source, patient = printable(record.source), record.patient
+        if hide_names:
             source = f"{index:06d}"
             patient = patient and numbers.setdefault(patient, f"{len(numbers) + 1:06d}")
         shown.append(replace(record, source=source, patient=patient, facts=facts))

@@ -45,9 +45,10 @@ class RsnaPneumonia(Layout):
 
     def fits(self, tree: Tree, root: str) -> bool:
         """Whether the table of classes stands beside folders of DICOM files."""
+        if not self._tables(tree, root):
+            return False
         folders = (join(root, child) for child in tree.children(root))
-        has_files = any(name.endswith(".dcm") for folder in folders for name in tree.pictures(folder))
-        return bool(self._tables(tree, root)) and has_files
+        return any(name.endswith(".dcm") for folder in folders for name in tree.pictures(folder))
 
     def _tables(self, tree: Tree, root: str) -> list[str]:
         return [join(root, n) for n in tree.files.get(root, ()) if n.endswith("_detailed_class_info.csv")]
@@ -62,7 +63,9 @@ class RsnaPneumonia(Layout):
         for table in self._tables(tree, root):
             try:
                 rows = list(csv.DictReader(io.StringIO(source.read(table).decode("utf-8-sig"))))
-                classes |= {row["patientId"]: row["class"] for row in rows}
+                for row in rows:
+                    if classes.setdefault(row["patientId"], row["class"]) != row["class"]:
+                        raise UsageError(f"{table} gives {row['patientId']} two classes.")
             except (XrayError, UnicodeDecodeError, csv.Error, KeyError):
                 raise UsageError(f"{table} cannot be read as a CSV with the columns patientId and class.") from None
         if unknown := set(classes.values()) - set(self.labels):

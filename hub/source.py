@@ -1,6 +1,8 @@
 """Where pictures come from: an unpacked folder, a zip that is not trusted, or a Kaggle slug."""
 
+import lzma
 import os
+import posixpath
 import stat
 import threading
 import zipfile
@@ -14,7 +16,16 @@ JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
 # Far above any chest X-ray set (COVID-QU-Ex, the largest archive here, has about 110,000 entries), far below a bomb.
 MAX_ENTRIES, MAX_TOTAL_BYTES, MAX_RATIO = 1_000_000, 500 * 10**9, 100
 # What the zip reader raises on damaged members.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    ValueError,
+)
 
 
 class Folder:
@@ -37,8 +48,8 @@ class Folder:
             names[:] = [name for name in names if not _is_junk(name)]
             prefix = Path(folder).relative_to(root).as_posix().removeprefix(".")
             for name in files:
-                if not _is_junk(name):
-                    found[f"{prefix}/{name}".lstrip("/")] = _size_of(Path(folder, name))
+                if not _is_junk(name) and (size := _size_of(Path(folder, name))) is not None:
+                    found[f"{prefix}/{name}".lstrip("/")] = size
         self.sizes: dict[str, int] = dict(sorted(found.items()))
 
     def read(self, name: str, limit: int = Limits.max_bytes) -> bytes:
@@ -73,10 +84,11 @@ class Zip:
                 f"again."
             ) from None
         self._lock = threading.Lock()
-        self.sizes: dict[str, int] = dict(sorted(self._trusted(path.stat().st_size)))
+        self._entries = self._trusted(path.stat().st_size)
+        self.sizes: dict[str, int] = {name: info.file_size for name, info in sorted(self._entries.items())}
 
-    def _trusted(self, zip_bytes: int) -> list[tuple[str, int]]:
-        """Names and sizes, after everything that an honest zip of pictures never has was looked for."""
+    def _trusted(self, zip_bytes: int) -> dict[str, zipfile.ZipInfo]:
+        """{normal path: entry}, after everything that an honest zip of pictures never has was looked for."""
         infos = self._archive.infolist()
         total = sum(info.file_size for info in infos)
         if len(infos) > MAX_ENTRIES or total > MAX_TOTAL_BYTES or total > MAX_RATIO * zip_bytes + 2**20:
@@ -84,16 +96,17 @@ class Zip:
                 f"{self.title} is refused: it holds {len(infos):,} entries that unpack to {total:,} bytes from "
                 f"{zip_bytes:,}; allowed are {MAX_ENTRIES:,} entries, {MAX_TOTAL_BYTES:,} bytes and {MAX_RATIO} times."
             )
-        files: dict[str, int] = {}
+        files: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
             if why := _hostile(info):
                 raise ChestXrayError(f"{self.title} is refused: its entry {info.filename[:80]!r} {why}.")
-            if info.is_dir() or any(_is_junk(part) for part in PurePosixPath(info.filename).parts):
+            if info.is_dir() or any(_is_junk(part) for part in PurePosixPath(info.filename).parts if part != "."):
                 continue
-            if info.filename in files:
-                raise ChestXrayError(f"{self.title} is refused: it holds {info.filename[:80]!r} more than once.")
-            files[info.filename] = info.file_size
-        return list(files.items())
+            name = posixpath.normpath(info.filename)
+            if name in files:
+                raise ChestXrayError(f"{self.title} is refused: it holds {name[:80]!r} more than once.")
+            files[name] = info
+        return files
 
     def read(self, name: str, limit: int = Limits.max_bytes) -> bytes:
         """The bytes of one member, never more than `limit`, whatever its header states.
@@ -103,7 +116,7 @@ class Zip:
         """
         try:
             with self._lock:  # opening moves the archive's file position
-                member = self._archive.open(name)
+                member = self._archive.open(self._entries[name])
             with member:
                 return _bounded(member.read(limit + 1), limit)
         except DAMAGE as error:
@@ -169,11 +182,13 @@ def _is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
-def _size_of(path: Path) -> int:
+def _size_of(path: Path) -> int | None:
+    """Bytes of a file; None for what is no file (a pipe would make its reader wait forever)."""
     try:
-        return path.stat().st_size
+        status = path.stat()
     except OSError:  # a link that leads nowhere: reading it will say so
         return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _bounded(data: bytes, limit: int) -> bytes:

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
 from hub.layout import Record
 from space.errors import UsageError
 from train.duplicates import Copies, group_pairs, merge_groups
+
+# Shares of new splits are parts of at most this many folds: 0.15 is 3 of 20.
+MOST_FOLDS = 20
 
 
 @dataclass(frozen=True)
@@ -119,18 +123,20 @@ def _choose(pool: list[int], labels: list[str], groups: list[int], share: float,
             f"too few patients for a {name} split: class {fewest} has a single independent group of pictures left. "
             f"Keep published splits with --official-splits, or drop or merge the class with --labels."
         )
-    folds = max(2, min(round(1 / share), len(groups_of[fewest])))
-    if folds < round(1 / share):
+    most = min(MOST_FOLDS, len(groups_of[fewest]))
+    part = Fraction(share).limit_denominator(most)
+    part = min(max(part, Fraction(1, most)), 1 - Fraction(1, most))
+    if abs(part - share) > 0.01:
         print(
             f"note: class {fewest} has {len(groups_of[fewest])} independent groups of pictures to cut from, so the "
-            f"{name} split takes 1/{folds} of them instead of {share:.3g}"
+            f"{name} split takes {part} of them instead of {share:.3g}"
         )
-    chosen = first_fold([labels[i] for i in pool], [groups[i] for i in pool], folds, seed)
-    return {pool[i] for i in chosen}
+    taken = first_folds([labels[i] for i in pool], [groups[i] for i in pool], part.denominator, part.numerator, seed)
+    return {pool[i] for i in taken}
 
 
-def first_fold(labels: Sequence[str], groups: Sequence[int], n_folds: int, seed: int) -> list[int]:
-    """The first of n folds that scikit-learn's `StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)` makes.
+def first_folds(labels: Sequence[str], groups: Sequence[int], n_folds: int, taken: int, seed: int) -> list[int]:
+    """The first folds that scikit-learn's `StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)` makes.
 
     Groups are shuffled, then handed out one by one, those of the most uneven classes first: each to the fold that
     leaves the classes most evenly spread over all folds, and of equally good folds to the smallest. scikit-learn takes
@@ -140,10 +146,11 @@ def first_fold(labels: Sequence[str], groups: Sequence[int], n_folds: int, seed:
         labels: Class of each picture.
         groups: Group of each picture.
         n_folds: How many folds.
+        taken: How many of them to take.
         seed: Seed of the shuffle.
 
     Returns:
-        Indices of the pictures in the first fold.
+        Indices of the pictures in the first `taken` folds.
     """
     classes, label_of = np.unique(labels, return_inverse=True)
     names, group_of = np.unique(groups, return_inverse=True)
@@ -167,6 +174,6 @@ def first_fold(labels: Sequence[str], groups: Sequence[int], n_folds: int, seed:
             if uneven[fold] < uneven[best] or (tied and sizes[fold] < sizes[best]):
                 best = fold
         in_fold[best] += counts[group]
-        if best == 0:
+        if best < taken:
             first.append(group)
     return np.flatnonzero(np.isin(group_of, first)).tolist()

@@ -15,8 +15,12 @@ from PIL import Image
 
 from hub.layout import Record
 from hub.looks import Item, Look, look_at_all
-from space.errors import ChestXrayError, UsageError, check_local, first_line
+from space.errors import ChestXrayError, UsageError, XrayError, check_local, first_line
 from space.xray import read_xray
+from train.data import SPLITS
+
+# How pictures are called whose label is null or, as the Hub writes test sets without labels, -1.
+UNLABELLED = "unlabelled"
 
 
 class StoredDataset:
@@ -41,9 +45,12 @@ class StoredDataset:
         files = sorted(self.folder.rglob("*.parquet"))
         if not files:
             raise UsageError(f"{folder_or_repo} holds no parquet files. Give a folder made by `python -m hub.convert`.")
-        self._files = [pq.ParquetFile(file) for file in files]
-        self._splits = [file.name.split("-")[0] for file in files]
-        features = Features.from_arrow_schema(self._files[0].schema_arrow)
+        try:
+            self._files = [pq.ParquetFile(file) for file in files]
+            features = Features.from_arrow_schema(self._files[0].schema_arrow)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise UsageError(f"{folder_or_repo} holds a damaged parquet file: {first_line(error)}") from None
+        self._splits = [_split_of(file) for file in files]
         if "image" not in features or not isinstance(features.get("label"), ClassLabel):
             raise UsageError(f"{folder_or_repo} lacks a column image, or a column label with class names.")
         self._labels = features["label"].names
@@ -58,6 +65,8 @@ class StoredDataset:
                 self._groups.append((number, group))
                 total += file.metadata.row_group(group).num_rows
         self._total = total
+        if not total:
+            raise UsageError(f"{folder_or_repo} holds no pictures.")
         self._recent: tuple[int, pa.ChunkedArray] | None = None
         self._lock = threading.Lock()
 
@@ -77,9 +86,12 @@ class StoredDataset:
         """The dataset's own audit.json, {} if it has none."""
         path = self.folder / "audit.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         except ValueError:
-            raise UsageError(f"{path} is damaged; remove it, or convert the dataset again.") from None
+            found = None
+        if not isinstance(found, dict) or not isinstance(found.get("conversion", {}), dict):
+            raise UsageError(f"{path} is damaged; remove it, or convert the dataset again.")
+        return found
 
     def items(self, workers: int | None) -> list[Item]:
         """Look at every picture.
@@ -105,8 +117,9 @@ class StoredDataset:
         for file, split in zip(self._files, self._splits, strict=True):
             for row in file.read(self._columns).to_pylist():
                 source = row.get("source") or f"{split}/{len(found)}"
+                label = self._labels[row["label"]] if row["label"] in range(len(self._labels)) else UNLABELLED
                 facts = {"origin": row.get("origin")}
-                found.append(Record("", source, split, self._labels[row["label"]], row.get("patient"), facts=facts))
+                found.append(Record("", source, split, label, row.get("patient"), facts=facts))
         return found
 
     def _bytes(self, index: int) -> bytes:
@@ -117,7 +130,16 @@ class StoredDataset:
                 number, group = self._groups[where]
                 recent = (where, self._files[number].read_row_group(group, ["image"])["image"])
                 self._recent = recent
-        return recent[1][index - self._starts[where]]["bytes"].as_py()
+        picture = recent[1][index - self._starts[where]].as_py()
+        if not picture or picture["bytes"] is None:
+            raise XrayError("missing", "The dataset holds no picture in this row.")
+        return picture["bytes"]
+
+
+def _split_of(file: Path) -> str:
+    """The split of `train-00000-of-00001.parquet`, or of `train/0000.parquet`."""
+    name = file.stem.split("-")[0]
+    return name if name in SPLITS or file.parent.name not in SPLITS else file.parent.name
 
 
 def _download(repo: str) -> Path:

@@ -1,7 +1,6 @@
 """Rows to sharded parquet files that `datasets.load_dataset` opens, a few pictures in memory at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,20 +58,19 @@ def write_split(folder: Path, split: str, rows: Iterable[Row], features: Feature
     """
     shards: list[Path] = []
     writer = None
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for batch in _batches(rows):
-                if writer is None or shards[-1].stat().st_size > FULL:
-                    if writer:
-                        writer.close()
-                    shards.append(folder / f"{split}-{len(shards):05d}.parquet")
-                    writer = _open(shards[-1], features)
-                made = list(in_order(pool, lambda row: row.make(), batch))
-                writer.write_batch(pa.RecordBatch.from_pylist(made, schema=features.arrow_schema))
-                bar.update(len(made))
-        finally:
-            if writer:
-                writer.close()
+    try:
+        for batch in _batches(rows):
+            if writer is None or shards[-1].stat().st_size > FULL:
+                if writer:
+                    writer.close()
+                shards.append(folder / f"{split}-{len(shards):05d}.parquet")
+                writer = _open(shards[-1], features)
+            made = list(in_order(lambda row: row.make(), batch, len(batch), workers))
+            writer.write_batch(pa.RecordBatch.from_pylist(made, schema=features.arrow_schema))
+            bar.update(len(made))
+    finally:
+        if writer:
+            writer.close()
     for index, path in enumerate(shards):
         path.rename(folder / f"{split}-{index:05d}-of-{len(shards):05d}.parquet")
 

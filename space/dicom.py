@@ -9,7 +9,9 @@ import pydicom
 from PIL import Image
 from pydicom.encaps import generate_frames
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel_array
+from pydicom.uid import RLELossless
 
 from space.errors import XrayError
 
@@ -48,7 +50,9 @@ SYNTAXES = {
 }  # fmt: skip
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 GRAY, COLOUR = {"MONOCHROME1", "MONOCHROME2"}, {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
-NO_PADDING = np.zeros((), bool)
+VIEWS = {"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL"}
+SCALED = "scaled from more than 8 bits by its own range"
+MOST_LEVELS, ROWS_AT_A_TIME = 2**20, 256
 # What pydicom and the decoders behind it raise on damaged or hostile files.
 DAMAGE = (
     InvalidDicomError, BytesLengthException, OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError,
@@ -58,8 +62,8 @@ DAMAGE = (
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether bytes begin like a DICOM file (128 bytes of anything, then "DICM")."""
-    return data[128:132] == b"DICM"
+    """Whether bytes begin like a DICOM file: "DICM" after 128 bytes, or, in old files, an element of group 2 or 8."""
+    return data[128:132] == b"DICM" or (data[:2] in (b"\x02\x00", b"\x08\x00") and data[3:4] == b"\x00")
 
 
 def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], str | None]:
@@ -84,11 +88,12 @@ def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], st
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings may quote the values of a file
-            dataset = pydicom.dcmread(io.BytesIO(data), specific_tags=TAGS)
+            dataset = pydicom.dcmread(io.BytesIO(data), specific_tags=TAGS, force=True)
+            _tidy(dataset)
             _check(dataset, max_pixels)
-            values = pixel_array(dataset)
-            picture, steps = _render(values, dataset)
-            return picture, steps, str(dataset.get("ViewPosition") or "").strip() or None
+            picture, steps = _render(pixel_array(dataset), dataset)
+            view = str(dataset.get("ViewPosition", "")).strip().upper()
+            return picture, steps, view if view in VIEWS else None
     except RuntimeError as error:  # no installed decoder, or each of them failed
         if isinstance(error, RecursionError) or "missing dependencies" not in str(error):
             raise XrayError("damaged", "The pixels of the DICOM file cannot be decoded.") from None
@@ -102,6 +107,37 @@ def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], st
         raise XrayError(
             "damaged", "The DICOM file is damaged, cut off, or holds no picture that can be decoded."
         ) from None
+
+
+def _tidy(dataset: pydicom.Dataset) -> None:
+    """Mend what devices commonly get wrong: empty elements, missing defaults, windows and tables without content."""
+    for element in list(dataset):
+        if element.is_empty:
+            del dataset[element.tag]
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    defaults = {"SamplesPerPixel": 1, "PixelRepresentation": 0, "BitsStored": dataset.get("BitsAllocated")}
+    if "RescaleSlope" in dataset or "RescaleIntercept" in dataset:
+        defaults |= {"RescaleSlope": 1, "RescaleIntercept": 0}
+    for name, value in defaults.items():
+        if name not in dataset:
+            setattr(dataset, name, value)
+    if dataset.get("VOILUTFunction", "LINEAR") not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        del dataset.VOILUTFunction
+    if "VOILUTSequence" in dataset and not dataset.VOILUTSequence[0].get("LUTData"):
+        del dataset.VOILUTSequence
+    center, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    for name, value in (("WindowCenter", center), ("WindowWidth", width)):
+        if name in dataset:
+            del dataset[name]
+        if center is not None and width is not None and width > 1:  # a width of 1 or less shows nothing
+            setattr(dataset, name, value)
+
+
+def _first(value: object) -> float | None:
+    """The first of one or several numbers, None where it is missing or not finite."""
+    first = value[0] if isinstance(value, MultiValue) else value
+    return float(first) if first not in (None, "") and np.isfinite(float(first)) else None
 
 
 def _check(dataset: pydicom.Dataset, max_pixels: int) -> None:
@@ -121,19 +157,42 @@ def _check(dataset: pydicom.Dataset, max_pixels: int) -> None:
             "too_many_pixels",
             f"The picture has {size[0]:,} x {size[1]:,} pixels; at most {max_pixels:,} pixels are allowed.",
         )
-    if syntax.is_compressed and syntax != pydicom.uid.RLELossless:
-        _check_frame(next(generate_frames(dataset.PixelData, number_of_frames=1)), size)
+    if syntax.is_compressed:
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        planes = dataset.SamplesPerPixel * dataset.BitsAllocated // 8
+        honest = (
+            _rle_is_honest(frame, size[0] * size[1], planes)
+            if syntax == RLELossless
+            else _size_of(frame) in (size, None)
+        )
+        if not honest:
+            raise XrayError("damaged", "The DICOM file states one size of the picture, its compressed pixels another.")
 
 
-def _check_frame(frame: bytes, size: tuple[int, int]) -> None:
-    """Refuse a compressed frame whose own header states another size than the DICOM header, which was checked."""
+def _size_of(frame: bytes) -> tuple[int, int] | None:
+    """Width and height by a compressed frame's own header; None for kinds (JPEG-LS) that their decoder has to check."""
     try:
         with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as picture:
-            stated = picture.size
+            return picture.size
     except OSError:
-        return  # JPEG-LS and raw JPEG 2000 variants that Pillow does not know; the decoder checks those itself
-    if stated != size:
-        raise XrayError("damaged", "The DICOM file states one size of the picture and its compressed pixels another.")
+        return None
+
+
+def _rle_is_honest(frame: bytes, n_pixels: int, planes: int) -> bool:
+    """Whether run lengths (DICOM PS3.5 annex G) add up to the picture's pixels, and not to gigabytes."""
+    count, *offsets = struct.unpack_from("<16L", frame)
+    ends = [*offsets[1:count], len(frame)]
+    if count != planes:
+        return False
+    for start, end in zip(offsets, ends, strict=False):
+        total, position = 0, start
+        while position < end - 1 and total <= n_pixels + 1:
+            control = frame[position]
+            total += control + 1 if control < 128 else 257 - control if control > 128 else 0
+            position += control + 2 if control < 128 else 2 if control > 128 else 1
+        if total > n_pixels + 1:  # one byte more fills up to an even length
+            return False
+    return True
 
 
 def _render(values: np.ndarray, dataset: pydicom.Dataset) -> tuple[Image.Image, list[str]]:
@@ -142,54 +201,57 @@ def _render(values: np.ndarray, dataset: pydicom.Dataset) -> tuple[Image.Image, 
         if values.dtype != np.uint8:
             raise XrayError("unsupported", "DICOM colour pictures of more than 8 bits are not read.")
         return Image.fromarray(values).convert("L"), ["converted from DICOM RGB"]
-    padding = values == dataset.PixelPaddingValue if "PixelPaddingValue" in dataset else NO_PADDING
-    steps = ["decoded from DICOM"]
-    modality = apply_modality_lut(values, dataset)
-    if "VOILUTSequence" in dataset and dataset.VOILUTSequence:
-        gray = scale_to_8_bit(apply_voi(modality, dataset), padding)
-        steps.append("VOI LUT applied")
-    elif _has_window(dataset):
+    padding = dataset.get("PixelPaddingValue")
+    inside = values[values != padding] if padding is not None and (values != padding).any() else values
+    low, high = int(values.min()), int(values.max())
+    table, step = _display(_levels(low, high), int(inside.min()) - low, int(inside.max()) - low, dataset)
+    steps = ["decoded from DICOM", *step]
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        table = 255 - table
+        steps.append("inverted (MONOCHROME1)")
+    if inside is not values and low <= padding <= high:
+        table[padding - low] = 0
+    return Image.fromarray(_look_up(table, values, low)), steps
+
+
+def _display(levels: np.ndarray, first: int, last: int, dataset: pydicom.Dataset) -> tuple[np.ndarray, list[str]]:
+    """Display value (uint8) of every stored value, and what was done; `first` to `last` are those of the picture."""
+    modality = np.asarray(apply_modality_lut(levels, dataset), float)
+    if not np.isfinite(modality).all() or (last > first and np.ptp(modality[first : last + 1]) == 0):
+        raise XrayError("damaged", "The DICOM file's rescale turns its pixels into nothing.")
+    if "VOILUTSequence" in dataset:
+        low, high = 0, 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+        shown, step = apply_voi(np.rint(modality).astype(int), dataset), "VOI LUT applied"
+    elif "WindowWidth" in dataset:
         # The window's nominal output range, which the values of this picture need not reach.
         low, high = apply_windowing(np.array([-1e12, 1e12]), dataset)
-        gray = (
-            np.rint((apply_windowing(modality, dataset) - low) * (255.0 / (high - low))).clip(0, 255).astype(np.uint8)
-        )
-        steps.append("window applied")
-    elif values.dtype == np.uint8 and dataset.BitsStored == 8 and np.array_equal(modality, values):
-        gray = values
+        shown, step = apply_windowing(modality, dataset), "window applied"
+    elif dataset.BitsAllocated == dataset.BitsStored == 8 and np.array_equal(modality, levels) and levels[0] >= 0:
+        return levels.astype(np.uint8), []
     else:
-        gray = scale_to_8_bit(modality, padding)
-        steps.append("scaled from more than 8 bits by its own range")
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        gray = 255 - gray
-        steps.append("inverted (MONOCHROME1)")
-    if padding.any():
-        gray = np.where(padding, 0, gray).astype(np.uint8)
-    return Image.fromarray(gray), steps
+        low, high = modality[first : last + 1].min(), modality[first : last + 1].max()
+        shown, step = modality, SCALED
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return np.rint((shown.clip(low, high) - low) * scale).astype(np.uint8), [step]
 
 
-def _has_window(dataset: pydicom.Dataset) -> bool:
-    """Whether the file has a window that can be applied: widths below 1 are written by some devices, and mean "
-    "nothing."""
-    if "WindowCenter" not in dataset or "WindowWidth" not in dataset:
-        return False
-    width = dataset["WindowWidth"]
-    first = width.value[0] if width.VM > 1 else width.value
-    return first is not None and float(first) > 1
+def scale_to_8_bit(values: np.ndarray) -> np.ndarray:
+    """Map the range of integer values (H, W) linearly onto 0..255, uint8; all zero where they are all the same."""
+    low, high = int(values.min()), int(values.max())
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return _look_up(np.rint((_levels(low, high) - low) * scale).astype(np.uint8), values, low)
 
 
-def scale_to_8_bit(values: np.ndarray, padding: np.ndarray = NO_PADDING) -> np.ndarray:
-    """Map the range of `values`, any numeric type, linearly onto 0..255; what `padding` marks is left out of the range.
+def _levels(low: int, high: int) -> np.ndarray:
+    """Every integer from low to high: what is done to the levels need not be done to millions of pixels."""
+    if high - low >= MOST_LEVELS:
+        raise XrayError("unsupported", f"The picture has {high - low + 1:,} gray levels, more than {MOST_LEVELS:,}.")
+    return np.arange(low, high + 1)
 
-    Args:
-        values: (H, W).
-        padding: (H, W) bool, or a single False.
 
-    Returns:
-        (H, W) uint8; all zero where `values` are all the same.
-    """
-    inside = values[~padding] if padding.any() else values
-    low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
-    if high == low:
-        return np.zeros(values.shape, np.uint8)
-    return np.rint((values.clip(low, high) - low) * (255.0 / (high - low))).astype(np.uint8)
+def _look_up(table: np.ndarray, values: np.ndarray, low: int) -> np.ndarray:
+    """`table[values - low]`, some rows at a time: indices of a whole picture would take eight bytes a pixel."""
+    picture = np.empty(values.shape, table.dtype)
+    for row in range(0, len(values), ROWS_AT_A_TIME):
+        picture[row : row + ROWS_AT_A_TIME] = table[values[row : row + ROWS_AT_A_TIME].astype(np.int64) - low]
+    return picture

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from space.dicom import is_dicom, read_dicom, scale_to_8_bit
+from space.dicom import SCALED, is_dicom, read_dicom, scale_to_8_bit
 from space.errors import XrayError
 
 # Part of every cache key of decoded pixels: count it up whenever `read_xray` gives other pixels for the same file.
@@ -34,7 +34,6 @@ TURNS = {
 SIDEWAYS = {TURNS[5], TURNS[6], TURNS[7], TURNS[8]}
 PNG_DEPTH = 24  # where a PNG file's header states bits per channel
 PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "P"}
-SCALED = "scaled from more than 8 bits by its own range"
 
 
 @dataclass(frozen=True)
@@ -189,8 +188,9 @@ def _read_16_bit_colour(data: bytes) -> Image.Image:
         channels = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED).numpy()
     except RuntimeError:
         raise XrayError("damaged", _damaged("Its pixels cannot be decoded.")) from None
-    weights = np.array([0.299, 0.587, 0.114]) if len(channels) >= 3 else np.ones(1)
-    return Image.fromarray(scale_to_8_bit(np.tensordot(weights, channels[: len(weights)].astype(float), 1)))
+    weights = np.array([0.299, 0.587, 0.114] if len(channels) >= 3 else [1.0], np.float32)
+    luma = np.tensordot(weights, channels[: len(weights)].astype(np.float32), 1)
+    return Image.fromarray(scale_to_8_bit(np.rint(luma).astype(np.uint16)))
 
 
 def _is_coloured(picture: Image.Image) -> bool:

@@ -7,8 +7,8 @@ survives local contrast enhancement. All pairs are compared, coarsely first, as 
 
 Measured on 9,185 real radiographs of four Kaggle sets: the thresholds find 1,082 pairs of copies, and the fine
 structure of 1,074 of them correlates by 0.9 or more; the most alike of all other pairs reaches 0.77. Found are copies
-that were re-encoded, resized, squeezed, or changed in contrast; not those that were cropped by a few percent, turned or
-mirrored.
+that were re-encoded, resized (to 100 pixels or more), squeezed, inverted, or changed in contrast; not those that were
+cropped by a few percent, turned or mirrored.
 """
 
 import hashlib
@@ -80,8 +80,9 @@ def find_copies(
         Pairs (i, j): i < j within one set; i of `prints` and j of `others` between two.
     """
     partners, partner_pixels = (prints, pixels) if others is None else (others, other_pixels)
-    pairs = np.concatenate([_same_file(prints, others), _near_pairs(prints, others)])
-    pairs = np.unique(pairs, axis=0) if len(pairs) else np.empty((0, 2), np.int64)
+    first, other_first = _first_of_file(prints), _first_of_file(partners)
+    own, theirs = sorted(set(first)), sorted(set(other_first))
+    alike = _near_pairs([prints[i] for i in own], None if others is None else [others[j] for j in theirs])
     known: dict[tuple[bool, int], bytes] = {}
 
     def digest(of_other: bool, index: int) -> bytes:
@@ -90,14 +91,19 @@ def find_copies(
             known[of_other, index] = hashlib.sha256(image.tobytes()).digest()
         return known[of_other, index]
 
-    def equal(i: int, j: int) -> bool:
-        a, b = prints[i], partners[j]
-        if a.digest == b.digest:
-            return True
-        return a.size == b.size and digest(False, i) == digest(others is not None, j)
-
-    exact = np.array([equal(int(i), int(j)) for i, j in pairs], bool)
-    return Copies(pairs[exact], pairs[~exact])
+    exact = _same_files(prints, others)
+    near = []
+    for i, j in ((own[i], theirs[j]) for i, j in alike.tolist()):
+        if prints[i].digest == partners[j].digest:
+            continue  # listed already
+        equal = prints[i].size == partners[j].size and digest(False, i) == digest(others is not None, j)
+        (exact if equal else near).append((i, j))
+    if others is not None:  # every picture is told its copy, also those whose file stands there more than once
+        members: dict[int, list[int]] = {}
+        for index, start in enumerate(first):
+            members.setdefault(start, []).append(index)
+        exact, near = ([(k, j) for i, j in pairs for k in members[first[i]]] for pairs in (exact, near))
+    return Copies(*(np.array(sorted(set(pairs)), np.int64).reshape(-1, 2) for pairs in (exact, near)))
 
 
 def merge_groups(*keyings: Sequence) -> list[int]:
@@ -138,15 +144,18 @@ def group_pairs(n: int, pairs: np.ndarray) -> list[int]:
     return first[component].tolist()
 
 
-def _same_file(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> np.ndarray:
-    """Pairs of byte-equal files: also of pictures without any contrast, which correlate with nothing."""
-    pairs: list[tuple[int, int]] = []
-    where: dict[bytes, list[int]] = {}
-    for index, one in enumerate(others if others is not None else prints):
-        where.setdefault(one.digest, []).append(index)
-    for i, one in enumerate(prints):
-        pairs += [(i, j) for j in where.get(one.digest, ()) if others is not None or i < j]
-    return np.array(pairs, np.int64).reshape(-1, 2)
+def _first_of_file(prints: Sequence[Fingerprint]) -> list[int]:
+    """For each picture, the first one whose file is byte-equal: copies of a file need not be compared one by one."""
+    where: dict[bytes, int] = {}
+    return [where.setdefault(one.digest, index) for index, one in enumerate(prints)]
+
+
+def _same_files(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> list[tuple[int, int]]:
+    """Pairs of byte-equal files, each with the first of its kind: also of blank pictures, which resemble nothing."""
+    if others is None:
+        return [(first, index) for index, first in enumerate(_first_of_file(prints)) if first != index]
+    where = {one.digest: index for index, one in reversed(list(enumerate(others)))}
+    return [(index, where[one.digest]) for index, one in enumerate(prints) if one.digest in where]
 
 
 def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> np.ndarray:
@@ -161,7 +170,7 @@ def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | N
         first = start if others is None else 0
         grays = gray[start : start + rows] @ other_gray[first:].T
         fines = fine[start : start + rows] @ other_fine[first:].T
-        i, j = np.nonzero((grays > COARSE_GRAY) & (fines > COARSE_FINE))
+        i, j = np.nonzero(_are_copies(grays, fines, COARSE_GRAY, COARSE_FINE))
         pairs = np.stack([i + start, j + first], 1)
         pairs = pairs[pairs[:, 0] < pairs[:, 1]] if others is None else pairs
         found.append(pairs[_alike(prints, prints if others is None else others, pairs)])
@@ -176,8 +185,13 @@ def _alike(prints: Sequence[Fingerprint], others: Sequence[Fingerprint], pairs: 
         left, right = _equalised([prints[i] for i in some[:, 0]]), _equalised([others[j] for j in some[:, 1]])
         gray = (_unit(left) * _unit(right)).sum(1)
         fine = (_unit(_fine_structure(left)) * _unit(_fine_structure(right))).sum(1)
-        result.append((gray >= GRAY) & (fine >= FINE))
+        result.append(_are_copies(gray, fine, GRAY, FINE))
     return np.concatenate(result) if result else np.zeros(0, bool)
+
+
+def _are_copies(gray: np.ndarray, fine: np.ndarray, least_gray: float, least_fine: float) -> np.ndarray:
+    """Which correlations are those of copies; both are negative where one picture is the negative of the other."""
+    return (np.abs(gray) >= least_gray) & (np.abs(fine) >= least_fine) & ((gray > 0) == (fine > 0))
 
 
 def _coarse(prints: Sequence[Fingerprint]) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,7 @@ def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
     Raises:
         UsageError: `path` holds something already, or another process is writing it.
     """
+    path = path.resolve()  # of "." or a link, only what it means can be replaced
     check_free(path)
     partial = partial_of(path)
     partial.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
             raise
         if path.is_dir():
             path.rmdir()
-        partial.rename(path.absolute())
+        partial.rename(path)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from PIL import Image, ImageEnhance
@@ -69,7 +71,7 @@ def test_every_kind_of_copy_is_in_the_report(converted):
     assert sources(report["label_conflicts"]) == {frozenset({"train/a/3.png", "train/b/conflict.png"})}
     entry = next(e for group in report["near_duplicates"] for e in group if e["source"] == "test/b/1.png")
     assert entry == {"split": "test", "label": "b", "source": "test/b/1.png"}
-    assert sum(report["patients_across_splits"].values()) == 1
+    assert sum(report["patients_across_splits"].values()) == 0
 
 
 def test_kept_leaks_stay_and_the_card_warns(leaky_source, tmp_path):
@@ -80,6 +82,7 @@ def test_kept_leaks_stay_and_the_card_warns(leaky_source, tmp_path):
     assert "scores on test are flattered" in (tmp_path / "out" / "README.md").read_text()
     report = report_of(tmp_path / "out")
     assert not report["dropped"]
+    assert sum(report["patients_across_splits"].values()) == 1
     assert {entry["source"]: entry["leak"] for entry in report["kept_leaks"]} == {
         "train/a/exact.png": "exact copy", "train/b/near.jpg": "near copy", "train/a/5.png": "patient",
     }  # fmt: skip
@@ -145,6 +148,50 @@ def test_against_another_dataset(converted, tmp_path):
     assert found["conflicts"] == [a != b for a, b in zip(labels, "abb", strict=True)].count(True)
     assert found["splits"] == {"test": {"train": 3}}
     assert {pair["other"]["source"] for pair in found["pairs"]} == {rows[i]["source"] for i in range(3)}
+
+
+def broken(folder: Path, how: str) -> Path:
+    """A copy of a dataset folder, broken in some way."""
+    if how == "cut parquet":
+        path = next(folder.glob("data/*.parquet"))
+        path.write_bytes(path.read_bytes()[:500])
+    elif how == "odd audit.json":
+        (folder / "audit.json").write_text("[]")
+    else:
+        table = pq.read_table(next(folder.glob("data/test*.parquet")))
+        column = table.schema.get_field_index("image")
+        empty = pa.array([None] * len(table), table.schema.field("image").type)
+        pq.write_table(
+            table.set_column(column, table.schema.field("image"), empty), next(folder.glob("data/test*.parquet"))
+        )
+    return folder
+
+
+@pytest.mark.parametrize("how", ["cut parquet", "odd audit.json", "no pictures"])
+def test_a_broken_dataset_is_one_clear_error(converted, tmp_path, how):
+    shutil.copytree(converted, tmp_path / "broken")
+    done = run_python("-m", "hub.audit", broken(tmp_path / "broken", how))
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_a_dataset_as_the_hub_stores_it(converted, tmp_path):
+    for path in converted.glob("data/*.parquet"):
+        split = path.name.split("-")[0]
+        (tmp_path / "data" / split).mkdir(parents=True)
+        table = pq.read_table(path)
+        labels = pa.array([-1 if split == "test" else value for value in table["label"].to_pylist()], pa.int64())
+        column = table.schema.get_field_index("label")
+        pq.write_table(
+            table.set_column(column, table.schema.field("label"), labels), tmp_path / "data" / split / "0000.parquet"
+        )
+    assert run_python("-m", "hub.audit", tmp_path, "--workers", "0").returncode == 2
+    assert run_python("-m", "hub.audit", tmp_path).returncode == 0
+    report = report_of(tmp_path)
+    assert list(report["counts"]) == list(SPLITS)
+    assert report["counts"]["test"] == {"a": 0, "b": 0, "unlabelled": 16}
+    assert not (tmp_path / "README.md").exists()
 
 
 @pytest.mark.parametrize(("dataset", "says"), [("nowhere/at/all", "nowhere/at/all"), (".", "holds no parquet")])

@@ -99,9 +99,9 @@ def test_the_card_states_counts_licence_and_how_the_split_was_made(dataset_folde
 
 
 def test_an_unknown_folder_is_refused_with_what_was_looked_for_and_found(tmp_path):
-    (tmp_path / "cats").mkdir()
-    (tmp_path / "cats" / "list.txt").write_text("tom")
-    done = run_python("-m", "hub.convert", tmp_path, "--output", tmp_path / "out")
+    (tmp_path / "in" / "cats").mkdir(parents=True)
+    (tmp_path / "in" / "cats" / "list.txt").write_text("tom")
+    done = run_python("-m", "hub.convert", tmp_path / "in", "--output", tmp_path / "out")
     assert done.returncode == 2
     assert "{train,val,test}/{NORMAL,PNEUMONIA}" in done.stderr
     assert "cats/" in done.stderr

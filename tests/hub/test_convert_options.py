@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,7 +206,7 @@ def test_a_dataset_with_only_a_test_split_is_refused_for_training(tmp_path):
 def test_fractions_and_seed_decide_the_cut(tmp_path):
     write_pictures(tmp_path / "in", *(f"{c}/{i}.png" for c in ("ill", "well") for i in range(40)))
     counts = convert(tmp_path / "in", tmp_path / "a", Options(fractions=Fractions(0.2, 0.25, 1)))["counts"]
-    assert {split: sum(of.values()) for split, of in counts.items()} == {"train": 45, "validation": 15, "test": 20}
+    assert {split: sum(of.values()) for split, of in counts.items()} == {"train": 44, "validation": 16, "test": 20}
 
 
 @pytest.mark.parametrize(
@@ -217,24 +218,85 @@ def test_options_out_of_range_are_usage_errors(kaggle_folder, tmp_path, option, 
     assert option in done.stderr
 
 
+SLOW = """
+import sys, time
+from hub import convert, looks
+look_at = looks.look_at
+looks.look_at = lambda data: (print("looking", flush=True), time.sleep(0.5), look_at(data))[2]
+from space.errors import run_cli
+sys.argv[0] = "hub.convert"
+run_cli(convert.main)
+"""
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_nothing_half_written_is_left_and_run_again_it_finishes(tmp_path, how):
-    write_pictures(tmp_path / "in", *(f"{c}/{i}.png" for c in ("ill", "well") for i in range(12)))
-    pipe = tmp_path / "in" / "well" / "0.png"
-    content = pipe.read_bytes()
-    pipe.unlink()
-    os.mkfifo(pipe)  # reading it waits: the conversion is surely under way when the signal comes
-    command = [sys.executable, "-m", "hub.convert", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
-        with pipe.open("wb"):  # opens when the conversion reads
-            time.sleep(0.2)
-            job.send_signal(how)
-            time.sleep(0.2)
+    write_pictures(tmp_path / "in", *CLASSES)
+    command = [sys.executable, "-c", SLOW, str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=REPOSITORY, text=True, **pipes) as job:
+        assert any("looking" in line for line in job.stdout)
+        start = time.monotonic()
+        job.send_signal(how)
         _, said = job.communicate(timeout=60)
-    assert job.returncode in (130, -signal.SIGTERM)
+    assert time.monotonic() - start < 10
+    assert job.returncode == 130
+    assert "interrupted: the output was not written" in said
     assert "Traceback" not in said
-    assert not (tmp_path / "out").exists()
-    pipe.unlink()
-    pipe.write_bytes(content)
     assert convert(tmp_path / "in", tmp_path / "out")["images"] == 24
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_dicom_files_in_any_layout_lose_their_names(tmp_path):
+    random = np.random.default_rng(0)
+    for split, n in (("train", 12), ("test", 3)):
+        for label in ("NORMAL", "PNEUMONIA"):
+            for i in range(n):
+                path = tmp_path / "in" / split / label / f"Doe_John_{label}{i}.dcm"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(dicom_bytes(np.asarray(draw_phantom(random, pneumonia=False))))
+    report = convert(tmp_path / "in", tmp_path / "out")
+    assert report["conversion"]["layout"] == "chest-xray-pneumonia"
+    assert not any(b"Doe" in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+
+
+def test_odd_names_of_classes_and_files_are_no_trouble(tmp_path):
+    names = [f"{c}/{i}.png" for c in ("$\\foo{$", "_under", "é ü & <b>") for i in range(12)]
+    write_pictures(tmp_path / "in", *names)
+    folder = os.fsencode(tmp_path / "in" / "_under")
+    os.rename(folder + b"/0.png", folder + b"/p\xff3.png")
+    convert(tmp_path / "in", tmp_path / "out", Options(keep_names=True))
+    assert set(load_data(str(tmp_path / "out")).labels) == {"$\\foo{$", "_under", "é ü & <b>"}
+
+
+def test_a_class_without_readable_pictures_is_not_in_the_dataset(tmp_path, capsys):
+    write_pictures(tmp_path / "in", *CLASSES, "gone/0.png")
+    (tmp_path / "in" / "gone" / "0.png").write_bytes(b"")
+    report = convert(tmp_path / "in", tmp_path / "out")
+    assert list(report["conversion"]["labels"]) == ["ill", "well"]
+    assert "no readable picture of class gone" in capsys.readouterr().out
+    for path in (tmp_path / "in" / "ill").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ChestXrayError, match="only class well"):
+        convert(tmp_path / "in", tmp_path / "other", Options(allow_bad=True))
+
+
+def test_an_output_inside_the_source_is_refused(tmp_path):
+    write_pictures(tmp_path, *CLASSES)
+    with pytest.raises(UsageError, match="inside the source"):
+        convert(tmp_path, tmp_path / "out")
+
+
+def test_an_empty_folder_or_a_link_to_one_can_be_the_output(tmp_path):
+    write_pictures(tmp_path / "in", *CLASSES)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    done = run_python(
+        "-m", "hub.convert", tmp_path / "in", "--output", ".", cwd=tmp_path / "empty", PYTHONPATH=str(REPOSITORY)
+    )
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(tmp_path / "empty")
+    (tmp_path / "empty").mkdir()
+    convert(tmp_path / "in", tmp_path / "link")
+    assert (tmp_path / "empty" / "README.md").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "in", "link"]

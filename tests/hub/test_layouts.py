@@ -1,5 +1,6 @@
 """Every layout, drawn as a tree of phantoms: what comes out, and how it is recognised."""
 
+import io
 import shutil
 import zipfile
 from collections import Counter
@@ -8,6 +9,7 @@ import pytest
 from openpyxl import Workbook
 
 from hub.kaggle import LAYOUTS, recognise
+from hub.labels import apply_map
 from hub.layout import Record
 from hub.source import Zip, open_source
 from space.errors import UsageError
@@ -91,7 +93,18 @@ def test_covid19_radiography_database_with_masks_and_origins(tmp_path):
     }
 
 
-@pytest.mark.parametrize("content", [b"no sheet", b"PK\x03\x04"])
+def cut_sheet() -> bytes:
+    """A sheet that is a zip, but whose XML ends too early."""
+    book, cut = io.BytesIO(), io.BytesIO()
+    Workbook().save(book)
+    with zipfile.ZipFile(book) as whole, zipfile.ZipFile(cut, "w") as target:
+        for name in whole.namelist():
+            data = whole.read(name)
+            target.writestr(name, data[: len(data) // 2] if "sheet1" in name else data)
+    return cut.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"no sheet", b"PK\x03\x04", cut_sheet()], ids=["text", "magic", "cut"])
 def test_a_metadata_sheet_that_is_none_is_a_clear_error(tmp_path, content):
     (radiography(tmp_path) / "COVID-19_Radiography_Dataset" / "COVID.metadata.xlsx").write_bytes(content)
     with pytest.raises(UsageError, match=r"COVID\.metadata\.xlsx is no sheet"):
@@ -119,6 +132,11 @@ def test_rsna_takes_labelled_files_once_and_knows_no_patients(tmp_path):
     assert {record.patient for record in records} == {None}
 
 
+def test_rsna_with_two_classes_for_one_picture_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="id-0 two classes"):
+        read(rsna(tmp_path, "id-0,Normal\nid-0,Lung Opacity\n"))
+
+
 def test_rsna_with_an_unknown_class_is_refused(tmp_path):
     with pytest.raises(UsageError, match="Healthy"):
         read(rsna(tmp_path, "id-0,Healthy\n"))
@@ -138,7 +156,7 @@ def test_an_image_folder_without_splits_inside_wrappers(tmp_path):
     name, records = read(tmp_path)
     assert name == "image-folder"
     assert by_class(records) == {(None, "ill"): 2, (None, "well"): 1}
-    assert [record.group for record in records] == [None, "ill/patient 7", "well/a/b"]
+    assert [record.group for record in records] == [None, "patient 7", "a/b"]
 
 
 def test_metadata_csv_has_the_last_word_and_other_columns_are_not_read(tmp_path):
@@ -167,6 +185,7 @@ def test_flat_pictures_with_labels_from_metadata_csv(tmp_path):
         ("file_name\nill/9.png\n", "ill/9.png"),
         ("file_name,split\nill/1.png,holdout\n", "holdout"),
         (b"\xff\xfe\x00", "UTF-8"),
+        ("file_name,patient\nill/1.png,Ann\nill/1.png,Ben\n", "two different things"),
     ],
 )
 def test_a_metadata_csv_that_cannot_be_used_is_a_clear_error(tmp_path, text, says):
@@ -180,6 +199,41 @@ def test_split_and_class_folders_mixed_are_refused(tmp_path):
     write_pictures(tmp_path, "train/ill/1.png", "train/well/1.png", "odd/2.png")
     with pytest.raises(UsageError, match="odd"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["ill/train/1.png", "well/test/2.png"], ["x/train/ill/1.png", "docs/fig.png"], ["a/test/1.png", "b/1.png"]],
+)
+def test_split_folders_inside_others_are_refused_and_never_hidden(tmp_path, names):
+    with pytest.raises(UsageError, match="stands inside"):
+        read(write_pictures(tmp_path, *names))
+
+
+def test_a_tree_inside_itself_is_left_out(tmp_path):
+    names = [f"{s}/{c}/{i}.png" for s in ("train", "test") for c in ("ill", "well") for i in range(2)]
+    write_pictures(tmp_path, *(f"set/{name}" for name in names), *(f"set/set/{name}" for name in names))
+    assert len(read(tmp_path)[1]) == 8
+
+
+def test_one_folder_of_images_in_every_class_is_no_patient(tmp_path):
+    write_pictures(tmp_path, *(f"{c}/images/{i}.png" for c in ("ill", "well") for i in range(3)), "ill/masks/0.png")
+    records = read(tmp_path)[1]
+    assert len(records) == 6
+    assert {record.group for record in records} == {None}
+
+
+def test_classes_that_differ_by_case_alone_are_refused(tmp_path):
+    write_pictures(tmp_path, "train/Normal/1.png", "train/ill/1.png", "test/normal/1.png", "test/ill/2.png")
+    with pytest.raises(UsageError, match="differ by case"):
+        apply_map(read(tmp_path)[1], LAYOUTS["image-folder"], {})
+
+
+def test_headers_of_metadata_csv_are_read_generously_and_the_rest_is_named(tmp_path, capsys):
+    write_pictures(tmp_path, "ill/1.png", "well/2.png")
+    (tmp_path / "metadata.csv").write_text("File_Name, Patient_ID ,born\n./ill/1.png,Ann,1980\n")
+    assert read(tmp_path)[1][0].patient == "Ann"
+    assert "not used: born" in capsys.readouterr().out
 
 
 def test_folders_of_masks_are_never_pictures(tmp_path):

@@ -1,6 +1,7 @@
 """What a dataset stores of a picture file."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -64,6 +65,30 @@ def test_png_files_lose_their_metadata_and_no_pixel(phantom, mode):
     assert Image.open(io.BytesIO(kept)).mode == mode
 
 
+def test_jpeg_segments_that_hide_text_are_cut_to_what_a_decoder_needs(phantom):
+    data = encode(phantom.convert("RGB"), "JPEG", quality=90)
+
+    def segment(marker: int, payload: bytes) -> bytes:
+        return b"\xff" + bytes([marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
+
+    hidden = segment(0xEE, SECRET) + segment(0xFE, b"JFIF\0" + SECRET) + segment(0xDC, SECRET)
+    hidden += segment(0xEE, b"Adobe\0\x64\0\0\0\0\x01" + SECRET)
+    kept, _ = stored(data[:2] + hidden + data[2:], plain=True)
+    assert SECRET not in kept
+    assert same_pixels(kept, data)
+
+
+def test_png_chunks_that_hide_text_are_dropped(phantom):
+    data = encode(phantom, "PNG")
+
+    def chunk(kind: bytes, payload: bytes) -> bytes:
+        return len(payload).to_bytes(4, "big") + kind + payload + zlib.crc32(kind + payload).to_bytes(4, "big")
+
+    hidden = chunk(b"PLTE", SECRET) + chunk(b"tRNS", SECRET)
+    kept, _ = stored(data[:33] + hidden + data[33:], plain=True)
+    assert kept == data
+
+
 def test_files_without_metadata_are_kept_bit_by_bit(phantom):
     for kind in ("PNG", "JPEG"):
         data = encode(phantom, kind)
@@ -100,6 +125,16 @@ def test_shrinking_keeps_the_aspect_ratio_and_the_kind_of_file(phantom):
         assert (image.size, image.format, image.mode, ending) == ((45, 35), kind, "L", suffix)
     data = encode(phantom, "PNG")
     assert stored(data, plain=True, longest_side=90)[0] == data
+
+
+def test_deep_and_coloured_masks_keep_their_values():
+    values = np.random.default_rng(0).choice([0, 127], size=(20, 20)).astype(np.uint8)
+    mask = Image.fromarray(values)
+    palette = mask.convert("P")
+    for odd in (Image.fromarray(values.astype(np.uint16)), mask.convert("RGBA"), mask.convert("RGB"), palette):
+        kept = Image.open(io.BytesIO(stored(encode(odd, "PNG"), plain=None, mask=True)[0]))
+        assert kept.mode == "L"
+        assert np.array_equal(np.asarray(kept), values)
 
 
 def test_masks_keep_their_values_when_they_shrink():

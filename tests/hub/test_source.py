@@ -45,6 +45,29 @@ def test_folder_and_zip_list_and_read_the_same(tmp_path):
         assert folder.read(name) == archive.read(name) == name.encode()
 
 
+def test_paths_in_zips_are_normalised(tmp_path):
+    names = ["./a/1.png", "a//2.png", "a/3.png"]
+    archive = Zip(write_zip(tmp_path / "x.zip", {name: name.encode() for name in names}))
+    assert [archive.read(name).decode() for name in ("a/1.png", "a/2.png", "a/3.png")] == names
+    with pytest.raises(ChestXrayError, match="more than once"):
+        Zip(write_zip(tmp_path / "y.zip", {"a/1.png": b"1", "./a/1.png": b"2"}))
+
+
+def test_a_damaged_lzma_member_is_damage(tmp_path):
+    path = write_zip(tmp_path / "x.zip", {"a.png": os.urandom(3000)}, compression=zipfile.ZIP_LZMA)
+    data = bytearray(path.read_bytes())
+    data[100:130] = bytes(30)
+    path.write_bytes(data)
+    with pytest.raises(XrayError) as caught:
+        Zip(path).read("a.png")
+    assert caught.value.code == "damaged"
+
+
+def test_pipes_are_not_listed(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert Folder(tmp_path).sizes == {}
+
+
 def test_linked_folders_are_read_once_and_loops_end(tmp_path):
     write_pictures(tmp_path / "real", "x.png")
     (tmp_path / "in").mkdir()

@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from hub.layout import Record
-from hub.splits import Fractions, cut, first_fold
+from hub.splits import Fractions, cut, first_folds
 from space.errors import UsageError
 from train.duplicates import Copies
 
@@ -26,8 +26,10 @@ def test_the_first_fold_is_scikit_learns(seed, n, classes, n_groups, folds):
     random = np.random.default_rng(seed)
     labels, groups = random.integers(0, classes, n), random.integers(0, n_groups, n)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    _, expected = next(splitter.split(labels, labels, groups))
-    assert first_fold(labels.tolist(), groups.tolist(), folds, seed) == expected.tolist()
+    expected = [test for _, test in splitter.split(labels, labels, groups)]
+    for taken in (1, 2):
+        found = first_folds(labels.tolist(), groups.tolist(), folds, taken, seed)
+        assert found == sorted(np.concatenate(expected[:taken]).tolist())
 
 
 def test_without_splits_everything_is_cut_80_10_10_by_group():
@@ -39,6 +41,15 @@ def test_without_splits_everything_is_cut_80_10_10_by_group():
     for record in found.records:
         splits_of.setdefault(record.group, set()).add(record.split)
     assert all(len(splits) == 1 for splits in splits_of.values())
+
+
+@pytest.mark.parametrize("test_share", [0.05, 0.15, 0.3, 0.4])
+@pytest.mark.parametrize("validation_share", [0.1, 0.25, 0.4])
+def test_shares_come_out_as_asked(test_share, validation_share):
+    shares = Fractions(validation_share, test_share)
+    found = [r.split for r in cut(records(400), Copies(NONE, NONE), shares, official=False, keep_leaks=False).records]
+    assert found.count("test") == pytest.approx(400 * test_share, abs=8)
+    assert found.count("validation") == pytest.approx(400 * validation_share, abs=8)
 
 
 def test_copies_are_never_separated_by_a_cut():

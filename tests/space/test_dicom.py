@@ -1,6 +1,7 @@
 """DICOM files: real ones where they are at hand, and phantoms that are encoded in every way that is read."""
 
 import io
+import struct
 import warnings
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_a_voi_lut_goes_before_the_window():
     lut.LUTDescriptor = [256, 0, 16]
     lut.LUTData = ((255 - np.arange(256)) * 200).astype(np.uint16).tobytes()
     read = pixels(dicom_bytes(values, VOILUTSequence=[lut], WindowCenter="5", WindowWidth="2"))
-    assert np.array_equal(read[0], 255 - np.arange(256))
+    assert np.array_equal(read[0], np.rint((255 - np.arange(256)) * 200 / 65535 * 255))
 
 
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
@@ -124,6 +125,41 @@ def test_padding_is_black_and_leaves_the_range_alone(deep, kind):
     assert not read[:5].any()
     inside = np.rint((deep[5:] - float(deep[5:].min())) / float(np.ptp(deep[5:])) * 255)
     assert np.array_equal(read[5:], inside if kind == "MONOCHROME2" else 255 - inside)
+
+
+def empty(*names: str) -> dict:
+    return dict.fromkeys(names, "")
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        empty("WindowCenter") | {"WindowWidth": "9"}, empty("RescaleSlope", "RescaleIntercept"), {"RescaleSlope": "1"},
+        {"WindowCenter": ["", "5"], "WindowWidth": ["", "9"]}, {"VOILUTFunction": "ODD"}, empty("VOILUTFunction"),
+        {"VOILUTSequence": [pydicom.Dataset()]}, empty("PixelRepresentation"), empty("BitsStored", "NumberOfFrames"),
+    ],
+)  # fmt: skip
+def test_what_devices_leave_empty_or_make_up_is_mended(deep, tags):
+    assert np.array_equal(pixels(dicom_bytes(deep, **tags)), pixels(dicom_bytes(deep)))
+
+
+def test_a_file_without_preamble_is_read(deep):
+    assert np.array_equal(pixels(dicom_bytes(deep)[132:]), pixels(dicom_bytes(deep)))
+
+
+def test_only_known_views_are_told(deep):
+    assert read_xray(dicom_bytes(deep, ViewPosition="SECRET^NAME")).view is None
+    assert read_xray(dicom_bytes(deep, ViewPosition=["PA", "AP"])).view is None
+
+
+@pytest.mark.parametrize("slope", ["nan", "0", "inf"])
+def test_a_rescale_into_nothing_is_damage(deep, slope):
+    assert refused(dicom_bytes(deep, RescaleSlope=slope, RescaleIntercept="0")).code == "damaged"
+
+
+def test_run_lengths_that_add_up_to_too_much_are_refused(deep):
+    bomb = struct.pack("<16L", 2, 64, 64 + 200, *[0] * 13) + b"\x81\x00" * 200
+    assert "one size" in str(refused(dicom_bytes(deep, RLELossless, bomb)))
 
 
 def test_colour_files_become_gray(phantom):

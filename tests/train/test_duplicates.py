@@ -36,6 +36,7 @@ CHANGES = {
     "more contrast": lambda p: ImageEnhance.Contrast(p).enhance(1.6),
     "equalised": ImageOps.equalize,
     "local contrast": local_contrast,
+    "inverted": ImageOps.invert,
     "blurred a little": lambda p: p.filter(ImageFilter.GaussianBlur(1)),
 }
 
@@ -59,6 +60,15 @@ def test_equal_pixels_are_exact_whatever_the_files(pictures):
     other_file = Fingerprint(b"another file", prints[5].size, prints[5].thumbnail)
     found = find_copies([*prints[:5], other_file], lambda i: [*pictures[:5], pictures[2]][i])
     assert (found.exact.tolist(), found.near.tolist()) == ([[2, 5]], [])
+
+
+def test_a_file_that_stands_there_often_is_compared_once(pictures):
+    prints = fingerprints([pictures[0]] * 3000 + [CHANGES["inverted"](pictures[0])])
+    found = find_copies(prints, lambda i: pictures[0] if i < 3000 else CHANGES["inverted"](pictures[0]))
+    assert found.exact.tolist() == [[0, i] for i in range(1, 3000)]
+    assert found.near.tolist() == [[0, 3000]]
+    between = find_copies(prints[:5], lambda i: pictures[0], prints[2:4], lambda j: pictures[0])
+    assert between.exact.tolist() == [[i, 0] for i in range(5)]
 
 
 def test_one_changed_pixel_makes_a_near_copy(pictures):
