@@ -195,6 +195,7 @@ def _facts(
         "seed": options.fractions.seed,
         "size": options.size,
         "leaks": dict(sorted(Counter(parts.leaks.values()).items())),
+        "shared_keys": parts.shared_keys,
         "leaks_kept": options.keep_leaks,
         "quarantined": dict(sorted(Counter(error.code for _, error in bad).items())),
         "bad_masks": len(maker.bad_masks),
@@ -209,6 +210,11 @@ def _summary(output: Path, report: dict) -> str:
     if facts["leaks"]:
         found = ", ".join(f"{n} by {why}" for why, n in facts["leaks"].items())
         lines.append(f"{'kept' if facts['leaks_kept'] else 'dropped'}, because test holds them too: {found}")
+    if facts["shared_keys"]:
+        lines.append(
+            f"note: {facts['shared_keys']:,} patient keys by the loose rule stand in test and elsewhere too, which is "
+            "no proof of a shared patient (the card says what the rules are)"
+        )
     if facts["quarantined"] or facts["bad_masks"]:
         n = sum(facts["quarantined"].values())
         lines.append(f"unreadable: {n} pictures, {facts['bad_masks']} masks (quarantine.csv says why)")

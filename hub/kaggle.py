@@ -5,37 +5,14 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from hub.image_folder import ImageFolder
-from hub.layout import Layout, Record, Tree, join, relative
+from hub.layout import Layout, Record, SplitFolders, Tree, join, relative
 from hub.radiography_sheet import read_origins
 from hub.rsna import RsnaPneumonia
 from hub.source import Source
 from space.errors import UsageError
 
 
-class _SplitFolders(Layout):
-    """`{split}/{class}/picture`, all classes in train and in test."""
-
-    splits: ClassVar[dict[str, str]]
-
-    def fits(self, tree: Tree, root: str) -> bool:
-        """Whether train and test hold every class."""
-        return all(tree.pictures(join(root, split, label)) for split in ("train", "test") for label in self.labels)
-
-    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
-        """The pictures of every split and class that is there."""
-        return [
-            self.record(name, relative(name, root), split, label)
-            for folder, split in self.splits.items()
-            for label in self.labels
-            for name in tree.pictures(join(root, folder, label))
-        ]
-
-    def record(self, name: str, path: str, split: str, label: str) -> Record:
-        """One picture; `path` is its path below the root."""
-        return Record(name, path, split, label)
-
-
-class ChestXrayPneumonia(_SplitFolders):
+class ChestXrayPneumonia(SplitFolders):
     """Kermany's paediatric chest X-rays: 5,856 pictures, normal or pneumonia."""
 
     name = "chest-xray-pneumonia"
@@ -74,6 +51,17 @@ class ChestXrayPneumonia(_SplitFolders):
     _PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)_\d+")
     _NORMAL_NAME = re.compile(r"((?:NORMAL2-)?IM-(\d+))-\d+")
 
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The pictures; a note is printed where most names do not follow the rules, as in another dataset."""
+        found = super().records(source, tree, root)
+        unknown = sum(record.patient is None for record in found)
+        if unknown > len(found) / 2:
+            print(
+                f"note: {unknown:,} of {len(found):,} file names do not follow the rules of {self.name}. If this is "
+                "another dataset, use --layout image-folder; else its card names the wrong source and licence."
+            )
+        return found
+
     def record(self, name: str, path: str, split: str, label: str) -> Record:
         """One picture, with its patient and the kind of pneumonia."""
         stem = PurePosixPath(name).stem
@@ -91,7 +79,7 @@ class ChestXrayPneumonia(_SplitFolders):
         return None, None
 
 
-class Covid19ImageDataset(_SplitFolders):
+class Covid19ImageDataset(SplitFolders):
     """Raikote's 317 pictures: COVID-19, viral pneumonia, normal."""
 
     name = "covid19-image-dataset"

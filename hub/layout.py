@@ -141,6 +141,33 @@ class Layout(ABC):
         return found
 
 
+class SplitFolders(Layout):
+    """Layouts of the form `{split}/{class}/picture`, with all classes in train and in test.
+
+    Attributes:
+        splits: {folder: split}.
+    """
+
+    splits: ClassVar[dict[str, str]]
+
+    def fits(self, tree: Tree, root: str) -> bool:
+        """Whether train and test hold every class."""
+        return all(tree.pictures(join(root, split, label)) for split in ("train", "test") for label in self.labels)
+
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The pictures of every split and class that is there."""
+        return [
+            self.record(name, relative(name, root), split, label)
+            for folder, split in self.splits.items()
+            for label in self.labels
+            for name in tree.pictures(join(root, folder, label))
+        ]
+
+    def record(self, name: str, path: str, split: str, label: str) -> Record:
+        """One picture; `path` is its path below the root."""
+        return Record(name, path, split, label)
+
+
 def printable(name: str) -> str:
     """A file name without the surrogates that stand for bytes that are no UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

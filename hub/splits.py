@@ -37,11 +37,14 @@ class Cut:
         records: All pictures, in the order given, each with its split.
         leaks: {index: why} of train and validation pictures that test holds too (by copy or by patient).
         official_test: The test split is the publisher's.
+        shared_keys: Loose patient keys that stand in a publisher's test split and elsewhere too. They are too loose to
+            drop a picture for, but a reader should know.
     """
 
     records: list[Record]
     leaks: dict[int, str]
     official_test: bool
+    shared_keys: int
 
 
 def cut(records: Sequence[Record], copies: Copies, fractions: Fractions, official: bool, keep_leaks: bool) -> Cut:
@@ -83,7 +86,11 @@ def cut(records: Sequence[Record], copies: Copies, fractions: Fractions, officia
         chosen = _choose(pool, labels, groups, of_rest, fractions.seed, "val") if pool else set()
         for i in pool:
             splits[i] = "validation" if i in chosen else "train"
-    return Cut([replace(r, split=s) for r, s in zip(records, splits, strict=True)], leaks, has_test)
+    test_keys, other_keys = (
+        {r.group for r in records if (r.split == "test") == side} - {None} for side in (True, False)
+    )
+    shared = len(test_keys & other_keys) if has_test else 0
+    return Cut([replace(r, split=s) for r, s in zip(records, splits, strict=True)], leaks, has_test, shared)
 
 
 def find_leaks(records: Sequence[Record], copies: Copies, copied: Sequence[int]) -> dict[int, str]:

@@ -260,6 +260,13 @@ def test_dicom_files_in_any_layout_lose_their_names(tmp_path):
     assert not any(b"Doe" in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
 
 
+def test_a_folder_that_only_looks_like_a_known_set_gets_a_warning(tmp_path, capsys):
+    names = [f"{s}/{c}/{i}.png" for s in ("train", "test") for c in ("NORMAL", "PNEUMONIA") for i in range(12)]
+    write_pictures(tmp_path / "in", *names)
+    convert(tmp_path / "in", tmp_path / "out")
+    assert "48 of 48 file names do not follow the rules of chest-xray-pneumonia" in capsys.readouterr().out
+
+
 def test_odd_names_of_classes_and_files_are_no_trouble(tmp_path):
     names = [f"{c}/{i}.png" for c in ("$\\foo{$", "_under", "é ü & <b>") for i in range(12)]
     write_pictures(tmp_path / "in", *names)

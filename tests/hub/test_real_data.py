@@ -60,6 +60,7 @@ def test_kermany_splits_patients_and_masks(converted):
     assert 500 <= sum(counts["validation"].values()) <= 550
     assert report["patients_across_splits"] == {"train/validation": 0, "train/test": 0, "validation/test": 0}
     assert report["patients"]["unknown_images"] == 0
+    assert report["conversion"]["shared_keys"] == 264  # by bare number; no patient by the strict rule
     rows = load_dataset(str(folder))
     assert sum(mask is not None for split in rows.values() for mask in split["lung_mask"]) == 905
     assert Counter(kind for split in rows.values() for kind in split["subtype"]) == {

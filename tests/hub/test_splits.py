@@ -72,6 +72,7 @@ def test_leaks_are_found_and_take_no_part_in_the_cut(leaky, official):
     found = cut(*leaky, Fractions(), official, keep_leaks=False)
     assert found.leaks == {0: "exact copy", 1: "near copy", 2: "patient"}
     assert found.official_test
+    assert found.shared_keys == 0
     assert [r.split for r in found.records[40:]] == ["test"] * 10
     assert {found.records[i].split for i in (0, 1, 2)} == {"train"}
     assert sum(r.split == "validation" for r in found.records) == (0 if official else 4)
