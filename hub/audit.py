@@ -40,13 +40,13 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
         `kept_leaks`, `against` (empty: `compare` fills it), and, with `full`, `shortcuts`, `sizes` and `intensity`.
     """
     kept = [item for item in items if not item.dropped]
-    every = group_pairs(len(items), np.concatenate([copies.exact, copies.near]))
+    every = group_pairs(len(items), copies.pairs())
     report = {
         "images": len(kept),
         "counts": _counts(kept),
         "origins": dict(Counter(o for item in kept if (o := item.record.facts.get("origin"))).most_common()),
         "patients": _patients(kept),
-        "exact_duplicates": _groups(items, group_pairs(len(items), copies.exact), lambda group: True),
+        "exact_duplicates": _groups(items, group_pairs(len(items), copies.exact.tolist()), lambda group: True),
         "near_duplicates": _groups(items, every, _has_near(copies)),
         "label_conflicts": _groups(items, every, lambda group: len({items[i].record.label for i in group}) > 1),
         "patients_across_splits": _across(kept),
@@ -87,7 +87,7 @@ def compare(items: Sequence[Item], others: Sequence[Item], pixels: Callable, oth
     """
     copies = find_copies([i.look.print for i in items], pixels, [i.look.print for i in others], other_pixels)
     exact = {int(i) for i, _ in copies.exact}
-    pairs = np.concatenate([copies.exact, copies.near]).tolist()
+    pairs = copies.pairs()
     conflicts = {i for i, j in pairs if _plain(items[i].record.label) != _plain(others[j].record.label)}
     splits: dict[str, dict[str, int]] = {}
     for i, split in {(i, others[j].record.split) for i, j in pairs}:

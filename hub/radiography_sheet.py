@@ -3,9 +3,6 @@
 import io
 import zipfile
 
-from openpyxl import load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
-
 from hub.source import Source
 from space.errors import UsageError, XrayError
 
@@ -22,6 +19,9 @@ def read_origins(source: Source, name: str) -> dict[str, str]:
     """
     if name not in source.sizes:
         return {}
+    from openpyxl import load_workbook  # loaded for these sheets alone
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         book = load_workbook(io.BytesIO(source.read(name, MAX_BYTES)), read_only=True, data_only=True)
         rows = book.worksheets[0].iter_rows(values_only=True)

@@ -65,7 +65,7 @@ def cut(records: Sequence[Record], copies: Copies, fractions: Fractions, officia
     Raises:
         UsageError: There are no official splits to keep, or too few groups to cut from.
     """
-    copied = group_pairs(len(records), np.concatenate([copies.exact, copies.near]))
+    copied = group_pairs(len(records), copies.pairs())
     splits = [record.split for record in records]
     if official and None in splits:
         raise UsageError(

@@ -14,6 +14,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel
 from pydicom.uid import RLELossless
 
 from space.errors import XrayError
+from space.gray_levels import SCALED, all_levels, look_up
 
 # No name, no date, no identifier of a person is among them, so none can be logged or stored.
 TAGS = [
@@ -51,19 +52,12 @@ SYNTAXES = {
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 GRAY, COLOUR = {"MONOCHROME1", "MONOCHROME2"}, {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 VIEWS = {"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL"}
-SCALED = "scaled from more than 8 bits by its own range"
-MOST_LEVELS, ROWS_AT_A_TIME = 2**20, 256
 # What pydicom and the decoders behind it raise on damaged or hostile files.
 DAMAGE = (
     InvalidDicomError, BytesLengthException, OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError,
     AttributeError, IndexError, NotImplementedError, OverflowError, RecursionError, MemoryError, struct.error,
     Image.DecompressionBombError,
 )  # fmt: skip
-
-
-def is_dicom(data: bytes) -> bool:
-    """Whether bytes begin like a DICOM file: "DICM" after 128 bytes, or, in old files, an element of group 2 or 8."""
-    return data[128:132] == b"DICM" or (data[:2] in (b"\x02\x00", b"\x08\x00") and data[3:4] == b"\x00")
 
 
 def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], str | None]:
@@ -204,14 +198,14 @@ def _render(values: np.ndarray, dataset: pydicom.Dataset) -> tuple[Image.Image, 
     padding = dataset.get("PixelPaddingValue")
     inside = values[values != padding] if padding is not None and (values != padding).any() else values
     low, high = int(values.min()), int(values.max())
-    table, step = _display(_levels(low, high), int(inside.min()) - low, int(inside.max()) - low, dataset)
+    table, step = _display(all_levels(low, high), int(inside.min()) - low, int(inside.max()) - low, dataset)
     steps = ["decoded from DICOM", *step]
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         table = 255 - table
         steps.append("inverted (MONOCHROME1)")
     if inside is not values and low <= padding <= high:
         table[padding - low] = 0
-    return Image.fromarray(_look_up(table, values, low)), steps
+    return Image.fromarray(look_up(table, values, low)), steps
 
 
 def _display(levels: np.ndarray, first: int, last: int, dataset: pydicom.Dataset) -> tuple[np.ndarray, list[str]]:
@@ -233,25 +227,3 @@ def _display(levels: np.ndarray, first: int, last: int, dataset: pydicom.Dataset
         shown, step = modality, SCALED
     scale = 255.0 / (high - low) if high > low else 0.0
     return np.rint((shown.clip(low, high) - low) * scale).astype(np.uint8), [step]
-
-
-def scale_to_8_bit(values: np.ndarray) -> np.ndarray:
-    """Map the range of integer values (H, W) linearly onto 0..255, uint8; all zero where they are all the same."""
-    low, high = int(values.min()), int(values.max())
-    scale = 255.0 / (high - low) if high > low else 0.0
-    return _look_up(np.rint((_levels(low, high) - low) * scale).astype(np.uint8), values, low)
-
-
-def _levels(low: int, high: int) -> np.ndarray:
-    """Every integer from low to high: what is done to the levels need not be done to millions of pixels."""
-    if high - low >= MOST_LEVELS:
-        raise XrayError("unsupported", f"The picture has {high - low + 1:,} gray levels, more than {MOST_LEVELS:,}.")
-    return np.arange(low, high + 1)
-
-
-def _look_up(table: np.ndarray, values: np.ndarray, low: int) -> np.ndarray:
-    """`table[values - low]`, some rows at a time: indices of a whole picture would take eight bytes a pixel."""
-    picture = np.empty(values.shape, table.dtype)
-    for row in range(0, len(values), ROWS_AT_A_TIME):
-        picture[row : row + ROWS_AT_A_TIME] = table[values[row : row + ROWS_AT_A_TIME].astype(np.int64) - low]
-    return picture

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from space.dicom import SCALED, is_dicom, read_dicom, scale_to_8_bit
 from space.errors import XrayError
+from space.gray_levels import SCALED, scale_to_8_bit
 
 # Part of every cache key of decoded pixels: count it up whenever `read_xray` gives other pixels for the same file.
 READER_VERSION = 2
@@ -98,7 +98,9 @@ def read_xray(
     """
     data = source if isinstance(source, bytes) else _read_file(Path(source), limits)
     _check_size(len(data), limits)
-    if is_dicom(data):
+    if _is_dicom(data):
+        from space.dicom import read_dicom  # pydicom takes a while to load, which other files need not wait for
+
         image, steps, view = read_dicom(data, limits.max_pixels)
         return Xray(image, tuple(steps), image.size, "DICOM", "DICOM", view=view)
     picture = _open(data, limits)
@@ -118,6 +120,11 @@ def read_xray(
         steps.append("turned upright (EXIF orientation)")
     plain = turn is None and mode in PLAIN_MODES and not (picture.format == "PNG" and data[PNG_DEPTH] != 8)
     return Xray(gray, tuple(steps), size, picture.format, mode, plain)
+
+
+def _is_dicom(data: bytes) -> bool:
+    """Whether bytes begin like a DICOM file: "DICM" after 128 bytes, or, in old files, an element of group 2 or 8."""
+    return data[128:132] == b"DICM" or (data[:2] in (b"\x02\x00", b"\x08\x00") and data[3:4] == b"\x00")
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:

@@ -12,13 +12,11 @@ cropped by a few percent, turned or mirrored.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 SIDE = 64
 # A pair whose equalised thumbnails and fine structure correlate at least like this is a copy.
@@ -55,6 +53,10 @@ class Copies:
 
     exact: np.ndarray
     near: np.ndarray
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """All pairs, the exact ones first."""
+        return [(i, j) for i, j in np.concatenate([self.exact, self.near]).tolist()]
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
@@ -115,7 +117,20 @@ def merge_groups(*keyings: Sequence) -> list[int]:
     Returns:
         The group of each item, as the smallest index in it.
     """
-    parent = list(range(len(keyings[0])))
+    links = []
+    for keys in keyings:
+        first: dict = {}
+        links += [(first.setdefault(key, item), item) for item, key in enumerate(keys) if key is not None]
+    return group_pairs(len(keyings[0]), links)
+
+
+def group_pairs(n: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Group n items by pairs of indices: whoever is linked by a chain of pairs is in one group.
+
+    Returns:
+        The group of each item, as the smallest index in it.
+    """
+    parent = list(range(n))
 
     def find(item: int) -> int:
         while parent[item] != item:
@@ -123,25 +138,10 @@ def merge_groups(*keyings: Sequence) -> list[int]:
             item = parent[item]
         return item
 
-    for keys in keyings:
-        first: dict = {}
-        for item, key in enumerate(keys):
-            if key is not None:
-                a, b = sorted((find(item), find(first.setdefault(key, item))))
-                parent[b] = a
-    return [find(item) for item in range(len(parent))]
-
-
-def group_pairs(n: int, pairs: np.ndarray) -> list[int]:
-    """Group n items by pairs, (P, 2) indices: whoever is linked by a chain of pairs is in one group.
-
-    Returns:
-        The group of each item, as the smallest index in it.
-    """
-    links = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(n, n))
-    _, component = connected_components(links, directed=False)
-    _, first = np.unique(component, return_index=True)
-    return first[component].tolist()
+    for i, j in pairs:
+        a, b = sorted((find(i), find(j)))
+        parent[b] = a
+    return [find(item) for item in range(n)]
 
 
 def _first_of_file(prints: Sequence[Fingerprint]) -> list[int]:

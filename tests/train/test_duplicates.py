@@ -97,8 +97,8 @@ def test_nothing_has_no_copies(others):
 
 
 def test_chains_of_pairs_are_one_group():
-    assert group_pairs(6, np.array([[1, 3], [3, 5]])) == [0, 1, 2, 1, 4, 1]
-    assert group_pairs(3, np.empty((0, 2), int)) == [0, 1, 2]
+    assert group_pairs(6, [(1, 3), (3, 5)]) == [0, 1, 2, 1, 4, 1]
+    assert group_pairs(3, []) == [0, 1, 2]
 
 
 def test_items_that_share_any_key_end_in_one_group():
