@@ -17,10 +17,11 @@ from hub.dataset_card import write_card
 from hub.kaggle import LAYOUTS
 from hub.looks import Item, parse_workers
 from hub.stored_dataset import StoredDataset
-from space.errors import run_cli
+from space.errors import UsageError, run_cli
 from train.data import SPLITS
 from train.duplicates import Copies, find_copies, group_pairs, merge_groups
 
+GROUPS = ("exact_duplicates", "near_duplicates", "label_conflicts")
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -82,13 +83,16 @@ def compare(items: Sequence[Item], others: Sequence[Item], pixels: Callable, oth
 
     Returns:
         `exact` and `near` (how many pictures of the dataset have such a copy; exact ones are not counted again as
-        near), `conflicts` (how many have a copy of another label; labels are compared without case and punctuation),
-        `splits` ({split of this one: {split of the other: pictures}}) and `pairs`.
+        near), `conflicts` (how many have a copy of another label, although both datasets know one of the two labels;
+        labels are compared without case and punctuation), `splits` ({split of this one: {split of the other:
+        pictures}}) and `pairs`.
     """
     copies = find_copies([i.look.print for i in items], pixels, [i.look.print for i in others], other_pixels)
     exact = {int(i) for i, _ in copies.exact}
     pairs = copies.pairs()
-    conflicts = {i for i, j in pairs if _plain(items[i].record.label) != _plain(others[j].record.label)}
+    own, theirs = ({_plain(item.record.label) for item in of} for of in (items, others))
+    named = {(i, _plain(items[i].record.label), _plain(others[j].record.label)) for i, j in pairs}
+    conflicts = {i for i, label, other in named if label != other and (label in theirs or other in own)}
     splits: dict[str, dict[str, int]] = {}
     for i, split in {(i, others[j].record.split) for i, j in pairs}:
         row = splits.setdefault(items[i].record.split, {})
@@ -210,12 +214,15 @@ def main() -> None:
     args = parser.parse_args()
     dataset = StoredDataset(args.dataset)
     others = [StoredDataset(name) for name in args.against]
+    if any(other.folder.resolve() == dataset.folder.resolve() for other in others):
+        raise UsageError(f"--against names {args.dataset} itself; give other datasets.")
     output = dataset.output(args.output)
     items = dataset.items(args.workers)
     copies = find_copies([item.look.print for item in items], dataset.pixels)
     before = dataset.report()
     report = audit(items, copies, before.get("conversion", {}))
-    report |= {key: before[key] for key in ("dropped", "kept_leaks") if key in before}
+    report |= {key: before[key] for key in ("dropped", "kept_leaks", "against") if key in before}
+    report["looked_at"] = "stored"
     for other in others:
         twice = [one.name for one in others].count(other.name) > 1
         name = f"{other.folder.resolve().parent.name}/{other.name}" if twice else other.name
@@ -223,7 +230,20 @@ def main() -> None:
     write_audit(output, report, items, copies, dataset.pixels, args.with_samples)
     if report["conversion"].get("layout") in LAYOUTS and output == dataset.folder:
         write_card(output, report)
-    print(f"{output / 'audit.json'} written")
+    print("\n".join([*_findings(report), f"All findings: {output / 'audit.json'}"]))
+
+
+def _findings(report: dict) -> list[str]:
+    """What a person wants to know first, a line each."""
+    found = ", ".join(f"{len(report[key])} {key.replace('_', ' ')}" for key in GROUPS)
+    lines = [f"{report['images']:,} pictures; groups: {found}"]
+    lines += [f"{pair}: {n} patients in both" for pair, n in report["patients_across_splits"].items() if n]
+    for name, other in report["against"].items():
+        lines.append(
+            f"in {name} too: {other['exact']:,} by exact and {other['near']:,} by near copies, "
+            f"{other['conflicts']:,} of them under another label"
+        )
+    return lines + [f"warning: {sentence}" for sentence in report["warnings"]]
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ def draw_figures(
             (place / f"{name}.png").unlink(missing_ok=True)
     kept = [item for item in items if not item.dropped]
     smallest = min(Counter(item.record.label for item in kept).values())
-    _class_balance(kept).savefig(folder / "class_balance.png", dpi=100)
-    _sizes(kept).savefig(folder / "sizes.png", dpi=100)
+    _class_balance(kept).savefig(folder / "class_balance.png", dpi=100, bbox_inches="tight")
+    _sizes(kept).savefig(folder / "sizes.png", dpi=100, bbox_inches="tight")
     _mean_images(kept).save((folder if smallest >= FEWEST_FOR_MEAN else private) / "mean_images.png")
     _samples(items, pixels).save(private / "samples.png")
     if len(copies.near):

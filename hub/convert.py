@@ -18,7 +18,7 @@ from hub.audit import audit, write_audit
 from hub.dataset_card import write_card
 from hub.kaggle import LAYOUTS, recognise
 from hub.labels import apply_map, read_map
-from hub.layout import Layout, Record, Tree
+from hub.layout import Layout, Record
 from hub.looks import Item, Look, cores, look_at_all, parse_workers
 from hub.rows import MaskFolder, RowMaker, shown_records
 from hub.source import Folder, Source, open_source
@@ -88,7 +88,9 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
         raise UsageError(f"--output {output} lies inside the source, where it would be read as part of it.")
     layout, root, tree = recognise(opened, options.layout)
     print(f"{opened.title}: layout {layout.name}{root and f', in {root}'}")
-    listed, labels = apply_map(layout.records(opened, tree, root), layout, options.labels or {})
+    every = layout.records(opened, tree, root)
+    outside = sum(len(tree.pictures(folder)) for folder in tree.folders) - len(every)
+    listed, labels = apply_map(every, layout, options.labels or {})
     masks = MaskFolder(options.masks, listed) if options.masks else None
     records, looks, bad = _inspect(opened, listed, options)
     labels = _still_there(labels, records)
@@ -109,8 +111,9 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
         maker = RowMaker(opened, features_of(layout, list(labels)), options.size, masks)
         _write_rows(folder, maker, parts.records, items, options.workers)
         _write_quarantine(folder, bad + maker.bad_masks)
-        facts = _facts(layout, labels, options, parts, tree, listed, bad, maker) | {"names_hidden": hidden}
-        report = audit(items, copies, facts, full=options.audit)
+        facts = _facts(layout, labels, options, parts, bad, maker)
+        facts |= {"names_hidden": hidden, "outside_layout": outside}
+        report = audit(items, copies, facts, full=options.audit) | {"looked_at": "source"}
         write_audit(folder, report, items, copies, pixels if options.audit else None, options.with_samples)
         write_card(folder, report)
     print(_summary(output, report))
@@ -177,13 +180,10 @@ def _facts(
     labels: dict[str, str],
     options: Options,
     parts: Cut,
-    tree: Tree,
-    listed: list[Record],
     bad: list[tuple[str, XrayError]],
     maker: RowMaker,
 ) -> dict:
     """What audit.json and the card say of how the dataset was made."""
-    pictures = sum(len(tree.pictures(folder)) for folder in tree.folders)
     return {
         "layout": layout.name,
         "patient_rule": layout.patient_rule,
@@ -200,16 +200,20 @@ def _facts(
         "quarantined": dict(sorted(Counter(error.code for _, error in bad).items())),
         "bad_masks": len(maker.bad_masks),
         "masks": maker.mask_counts,
-        "outside_layout": pictures - len(listed),
     }
 
 
 def _summary(output: Path, report: dict) -> str:
     facts, counts = report["conversion"], report["counts"]
     lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " pictures"]
+    if "validation" not in counts and "train" in counts:
+        lines.append("note: there is no validation split, without which nothing can be trained on it")
     if facts["leaks"]:
         found = ", ".join(f"{n} by {why}" for why, n in facts["leaks"].items())
         lines.append(f"{'kept' if facts['leaks_kept'] else 'dropped'}, because test holds them too: {found}")
+    lines += [f"{column}: {n:,} pictures have one" for column, n in facts["masks"].items() if n]
+    if facts["outside_layout"]:
+        lines.append(f"left out: {facts['outside_layout']:,} picture files that stand outside the layout")
     if facts["shared_keys"]:
         lines.append(
             f"note: {facts['shared_keys']:,} patient keys by the loose rule stand in test and elsewhere too, which is "
@@ -218,7 +222,8 @@ def _summary(output: Path, report: dict) -> str:
     if facts["quarantined"] or facts["bad_masks"]:
         n = sum(facts["quarantined"].values())
         lines.append(f"unreadable: {n} pictures, {facts['bad_masks']} masks (quarantine.csv says why)")
-    return "\n".join(lines)
+    lines += [f"warning: {sentence}" for sentence in report.get("warnings", ())]
+    return "\n".join([*lines, f"Read {output / 'README.md'} (the card) and audit.json (all findings)."])
 
 
 def main() -> None:
@@ -263,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=parse_workers, help="files handled at a time (default: one per core)")
     add("--keep-leaks", action="store_true", help="keep train and validation pictures that test holds too")
     add("--keep-names", action="store_true", help="keep file names and patient keys of private folders")
-    add("--allow-bad", action="store_true", help=f"go on even if more than {MOST_BAD:.0%} cannot be read")
+    add("--allow-bad", action="store_true", help=f"go on even if more than {100 * MOST_BAD:g} in 100 cannot be read")
     add("--no-audit", action="store_true", help="write no findings and figures; the splits are the same")
     add("--with-samples", action="store_true", help="show single pictures in the card's figures")
     return parser

@@ -59,6 +59,6 @@ def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData
         configs=[
             {"config_name": "default", "data_files": [{"split": s, "path": f"data/{s}-*"} for s in report["counts"]]}
         ],
-        citation=layout.citation,
+        **({"citation": layout.citation} if layout.slug else {}),
         dataset_info=info._to_yaml_dict(),
     )

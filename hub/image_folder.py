@@ -65,7 +65,15 @@ class ImageFolder(Layout):
             *tree.pictures(root),
             *(n for child in top for f in tree.below(join(root, child)) for n in tree.pictures(f)),
         ]
-        return list(_read(names, root, table, with_splits=bool(splits)))
+        found = list(_read(names, root, table, with_splits=bool(splits)))
+        if len(found) < len(names):
+            left = sorted(set(names) - {record.name for record in found})
+            print(f"note: {len(left):,} pictures have no class, by folder or by metadata.csv: {left[0]}, …")
+        if names and not found:
+            raise UsageError(
+                f"{source.title}: no picture has a class. {METADATA} needs a column label, or use class folders."
+            )
+        return found
 
 
 USED = {"patient", "label", "split", *ImageFolder.columns}
@@ -127,7 +135,7 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
         if "file_name" not in header:
             raise UsageError(f"{where} needs a column file_name. Used beside it: {', '.join(sorted(USED))}.")
         if unused := sorted(set(header) - USED - {"file_name"}):
-            print(f"note: {where}: columns that are not used: {', '.join(unused)}. Used are: {', '.join(sorted(USED))}")
+            print(f"note: {where}: columns not used: {', '.join(unused)}; used: file_name, {', '.join(sorted(USED))}")
         for row in (dict(zip(header, (cell.strip() for cell in cells), strict=False)) for cells in rows[1:] if cells):
             name = posixpath.normpath(join(folder, row["file_name"]))
             if name not in source.sizes:

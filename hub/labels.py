@@ -49,11 +49,14 @@ def apply_map(
     present = {record.label for record in records}
     ordered = [label for label in layout.labels if label in present] or sorted(present)
     if unknown := [name for name in mapping if name not in present]:
-        raise UsageError(f"--labels names {', '.join(unknown)}. Classes of this source: {', '.join(ordered)}.")
+        raise UsageError(
+            f"--labels names {', '.join(unknown)}, which is no class of this source (case matters). Its classes: "
+            f"{', '.join(ordered)}."
+        )
     meanings: dict[str, list[str]] = {}
     for label in ordered:
         if (name := mapping.get(label, label)) is not None:
-            meaning = layout.labels.get(label, "as the folder names it")
+            meaning = layout.labels.get(label, "as the folder or metadata.csv names it")
             meanings.setdefault(name, []).append(meaning if name == label else f"{label}: {meaning}")
     folded = [name.casefold() for name in meanings]
     if alike := [name for name in meanings if folded.count(name.casefold()) > 1]:

@@ -13,7 +13,7 @@ from hub.source import Source
 PICTURE_SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm"}
 # Listed as pictures too, so that they end in quarantine and are not overlooked.
 UNREAD_SUFFIXES = {".bmp", ".gif", ".tif", ".tiff", ".webp", ".dicom"}
-_MASK_FOLDER = re.compile(r"(^|[ _-])masks?($|[ _-])", re.IGNORECASE)
+_MASK_FOLDER = re.compile(r"(^|(?<!without)(?<!no)[ _-])masks?($|[ _-])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

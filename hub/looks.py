@@ -33,7 +33,6 @@ class Look:
         print: What finds its copies.
         format: "JPEG", "PNG" or "DICOM".
         channels: Channels of the stored pixels.
-        n_bytes: Size of the file.
         histogram: (32,) share of pixels by brightness, sums to 1.
         plain: An 8-bit JPEG or PNG file that stands upright: its own bytes can be stored.
         view: View position that a DICOM file states, else None.
@@ -42,7 +41,6 @@ class Look:
     print: Fingerprint
     format: str
     channels: int
-    n_bytes: int
     histogram: np.ndarray
     plain: bool
     view: str | None
@@ -77,7 +75,6 @@ def look_at(data: bytes) -> Look:
         Fingerprint(hashlib.sha256(data).digest(), xray.size, thumbnail(xray.image)),
         xray.format,
         CHANNELS.get(xray.mode, 3),
-        len(data),
         (counts / counts.sum()).astype(np.float32),
         xray.plain,
         xray.view,

@@ -83,7 +83,7 @@ def cut(records: Sequence[Record], copies: Copies, fractions: Fractions, officia
             pool = [i for i in pool if i not in chosen]
             splits = ["test" if i in chosen else None for i in range(len(records))]
         of_rest = fractions.validation if has_test else fractions.validation / (1 - fractions.test)
-        chosen = _choose(pool, labels, groups, of_rest, fractions.seed, "val") if pool else set()
+        chosen = _choose(pool, labels, groups, of_rest, fractions.seed, "validation") if pool else set()
         for i in pool:
             splits[i] = "validation" if i in chosen else "train"
     test_keys, other_keys = (

@@ -11,8 +11,10 @@ import pytest
 from datasets import load_dataset
 from PIL import Image, ImageEnhance
 
+from hub.audit import compare
 from hub.convert import Options, convert
-from hub.looks import look_at
+from hub.layout import Record
+from hub.looks import Item, look_at
 from hub.shortcuts import measure_shortcuts, warnings_of
 from tests.conftest import run_python
 from tests.phantoms import draw_phantom, write_pictures
@@ -144,10 +146,36 @@ def test_against_another_dataset(converted, tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "report" / "audit.json").read_text())["against"][converted.name]
     assert (found["exact"], found["near"]) == (2, 1)
+    assert f"in {converted.name} too: 2 by exact and 1 by near copies" in done.stdout
     labels = [rows.features["label"].names[rows[i]["label"]] for i in range(3)]
     assert found["conflicts"] == [a != b for a, b in zip(labels, "abb", strict=True)].count(True)
     assert found["splits"] == {"test": {"train": 3}}
     assert {pair["other"]["source"] for pair in found["pairs"]} == {rows[i]["source"] for i in range(3)}
+
+
+def test_a_label_that_one_set_does_not_know_is_no_conflict():
+    pictures = [draw_phantom(np.random.default_rng(seed), pneumonia=False) for seed in range(3)]
+
+    def items(*labels: str) -> list[Item]:
+        looks = [look_at(dicom_bytes(np.asarray(picture))) for picture in pictures]
+        return [
+            Item(Record("", f"{i}", "test", label), look)
+            for i, (label, look) in enumerate(zip(labels, looks, strict=True))
+        ]
+
+    def conflicts(ours: list[str], theirs: list[str]) -> int:
+        found = compare(items(*ours), items(*theirs), pictures.__getitem__, pictures.__getitem__)
+        assert found["exact"] == 3
+        return found["conflicts"]
+
+    assert conflicts(["Viral Pneumonia", "Normal", "Normal"], ["PNEUMONIA", "NORMAL", "normal"]) == 0
+    assert conflicts(["Viral Pneumonia", "Normal", "Normal"], ["PNEUMONIA", "NORMAL", "PNEUMONIA"]) == 1
+
+
+def test_a_dataset_is_not_held_against_itself(converted):
+    done = run_python("-m", "hub.audit", converted, "--against", converted)
+    assert done.returncode == 2
+    assert "itself" in done.stderr
 
 
 def broken(folder: Path, how: str) -> Path:

@@ -209,6 +209,13 @@ def test_fractions_and_seed_decide_the_cut(tmp_path):
     assert {split: sum(of.values()) for split, of in counts.items()} == {"train": 44, "validation": 16, "test": 20}
 
 
+@pytest.mark.parametrize("module", ["hub.convert", "hub.audit"])
+def test_help_is_printed(module):
+    done = run_python("-m", module, "--help")
+    assert done.returncode == 0
+    assert "--workers" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("--val-fraction", "0"), ("--test-fraction", "0.9"), ("--size", "3"), ("--workers", "0")]
 )

@@ -233,7 +233,19 @@ def test_headers_of_metadata_csv_are_read_generously_and_the_rest_is_named(tmp_p
     write_pictures(tmp_path, "ill/1.png", "well/2.png")
     (tmp_path / "metadata.csv").write_text("File_Name, Patient_ID ,born\n./ill/1.png,Ann,1980\n")
     assert read(tmp_path)[1][0].patient == "Ann"
-    assert "not used: born" in capsys.readouterr().out
+    assert "columns not used: born" in capsys.readouterr().out
+
+
+def test_a_folder_without_masks_is_a_folder_of_pictures(tmp_path):
+    write_pictures(tmp_path, "images-without-masks/ill/1.png", "images-without-masks/well/1.png")
+    assert len(read(tmp_path)[1]) == 2
+
+
+def test_flat_pictures_with_another_column_for_labels_are_told_what_to_name_it(tmp_path):
+    write_pictures(tmp_path, "1.png", "2.png")
+    (tmp_path / "metadata.csv").write_text("file_name,diagnosis\n1.png,ill\n2.png,well\n")
+    with pytest.raises(UsageError, match="needs a column label"):
+        read(tmp_path)
 
 
 def test_folders_of_masks_are_never_pictures(tmp_path):
