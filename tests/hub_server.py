@@ -1,22 +1,42 @@
 """A Hub on the loopback address that serves files, for the real huggingface_hub client."""
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[str]:
-    """Serve files, given as {"owner/name/path": content}; yields the endpoint for `HF_ENDPOINT`."""
+    """Serve files, given as {"owner/name/path": content}, "datasets/owner/name/path" for datasets.
+
+    Yields:
+        The endpoint for `HF_ENDPOINT`.
+    """
+
+    def listing(path: str) -> bytes | None:
+        """What the Hub's API says of a repository, or of the files in it."""
+        repo, _, _ = path.partition("/revision/" if "/revision/" in path else "/tree/")
+        inside = {name.removeprefix(f"{repo}/"): data for name, data in files.items() if name.startswith(f"{repo}/")}
+        if not inside:
+            return None
+        if "/revision/" in path:
+            return json.dumps({"id": repo.removeprefix("datasets/"), "sha": COMMIT, "siblings": []}).encode()
+        entries = [{"type": "file", "path": name, "size": len(data), "oid": "0" * 40} for name, data in inside.items()]
+        return json.dumps(entries).encode()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            repo, _, path = self.path.strip("/").partition("/resolve/main/")
-            content = files.get(f"{repo}/{path}")
+            if self.path.startswith("/api/"):
+                content = listing(self.path.removeprefix("/api/").removeprefix("models/"))
+            else:
+                path = unquote(self.path).strip("/").replace(f"/resolve/{COMMIT}/", "/")
+                content = files.get(path.replace("/resolve/main/", "/"))
             self.send_response(404 if content is None else 200)
             if content is None:
                 self.send_header("X-Error-Code", "EntryNotFound")

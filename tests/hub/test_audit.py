@@ -16,7 +16,8 @@ from hub.convert import Options, convert
 from hub.layout import Record
 from hub.looks import Item, look_at
 from hub.shortcuts import measure_shortcuts, warnings_of
-from tests.conftest import run_python
+from tests.conftest import REPOSITORY, run_python
+from tests.hub_server import serving
 from tests.phantoms import draw_phantom, write_pictures
 from tests.space.test_dicom import dicom_bytes
 from train.data import SPLITS
@@ -220,6 +221,30 @@ def test_a_dataset_as_the_hub_stores_it(converted, tmp_path):
     assert list(report["counts"]) == list(SPLITS)
     assert report["counts"]["test"] == {"a": 0, "b": 0, "unlabelled": 16}
     assert not (tmp_path / "README.md").exists()
+
+
+def test_a_dataset_on_the_hub_is_audited_without_touching_it(converted, tmp_path):
+    files = {
+        f"datasets/owner/set/{path.relative_to(converted).as_posix()}": path.read_bytes()
+        for path in converted.rglob("*")
+        if path.is_file()
+    }
+    with serving(files) as endpoint:
+        online = {
+            "HF_ENDPOINT": endpoint,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HOME": str(tmp_path / "hf"),
+        }
+        asked = run_python("-m", "hub.audit", "owner/set", cwd=REPOSITORY, **online)
+        assert asked.returncode == 2
+        assert "--output" in asked.stderr
+        done = run_python("-m", "hub.audit", "owner/set", "--output", tmp_path / "report", **online)
+        missing = run_python("-m", "hub.audit", "owner/none", "--output", tmp_path / "report", **online)
+    assert done.returncode == 0, done.stderr
+    assert report_of(tmp_path / "report")["counts"] == report_of(converted)["counts"]
+    assert missing.returncode == 2
+    assert "cannot be downloaded" in missing.stderr
 
 
 @pytest.mark.parametrize(("dataset", "says"), [("nowhere/at/all", "nowhere/at/all"), (".", "holds no parquet")])
