@@ -15,11 +15,13 @@ from PIL import Image
 
 from hub.dataset_card import write_card
 from hub.kaggle import LAYOUTS
-from hub.looks import Item, parse_workers
+from hub.looks import Item
 from hub.stored_dataset import StoredDataset
+from hub.workers import parse_workers
 from space.errors import UsageError, run_cli
 from train.data import SPLITS
 from train.duplicates import Copies, find_copies, group_pairs, merge_groups
+from train.folders import write_text_whole
 
 GROUPS = ("exact_duplicates", "near_duplicates", "label_conflicts")
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -42,15 +44,20 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
     """
     kept = [item for item in items if not item.dropped]
     every = group_pairs(len(items), copies.pairs())
+    counts = _counts(kept)
+    patients = {split: {i.record.patient for i in kept if i.record.split == split} - {None} for split in counts}
     report = {
         "images": len(kept),
-        "counts": _counts(kept),
+        "counts": counts,
         "origins": dict(Counter(o for item in kept if (o := item.record.facts.get("origin"))).most_common()),
-        "patients": _patients(kept),
+        "patients": {
+            "known": {split: len(known) for split, known in patients.items()},
+            "unknown_images": sum(item.record.patient is None for item in kept),
+        },
         "exact_duplicates": _groups(items, group_pairs(len(items), copies.exact.tolist()), lambda group: True),
         "near_duplicates": _groups(items, every, _has_near(copies)),
         "label_conflicts": _groups(items, every, lambda group: len({items[i].record.label for i in group}) > 1),
-        "patients_across_splits": _across(kept),
+        "patients_across_splits": {f"{a}/{b}": len(patients[a] & patients[b]) for a, b in combinations(patients, 2)},
         "dropped": [_entry(item) for item in items if item.dropped],
         "kept_leaks": [_entry(item) | {"leak": item.leak} for item in items if item.leak and not item.dropped],
         "against": {},
@@ -129,9 +136,7 @@ def write_audit(
 
         draw_figures(folder / "figures", items, copies, pixels, with_samples)
         report["with_samples"] = with_samples
-    temporary = folder / "audit.json.partial"
-    temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(folder / "audit.json")
+    write_text_whole(folder / "audit.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def _counts(items: Sequence[Item]) -> dict[str, dict[str, int]]:
@@ -141,23 +146,6 @@ def _counts(items: Sequence[Item]) -> dict[str, dict[str, int]]:
     found = {split for split, _ in counts}
     ordered = [split for split in SPLITS if split in found] + sorted(found - set(SPLITS))
     return {split: {label: counts[split, label] for label in labels} for split in ordered}
-
-
-def _patients(items: Sequence[Item]) -> dict:
-    """Known patients per split, and how many pictures say nothing about theirs."""
-    known: dict[str, set[str]] = {split: set() for split in _counts(items)}
-    for item in items:
-        known[item.record.split] |= {item.record.patient} - {None}
-    unknown = sum(item.record.patient is None for item in items)
-    return {"known": {split: len(of) for split, of in known.items()}, "unknown_images": unknown}
-
-
-def _across(items: Sequence[Item]) -> dict[str, int]:
-    """How many patients stand in both of two splits, for every pair of splits."""
-    patients: dict[str, set[str]] = {split: set() for split in _counts(items)}
-    for item in items:
-        patients[item.record.split] |= {item.record.patient} - {None}
-    return {f"{a}/{b}": len(patients[a] & patients[b]) for a, b in combinations(patients, 2)}
 
 
 def _groups(items: Sequence[Item], groups: Sequence[int], wanted: Callable[[list[int]], bool]) -> list[list[dict]]:

@@ -19,10 +19,11 @@ from hub.dataset_card import write_card
 from hub.kaggle import LAYOUTS, recognise
 from hub.labels import apply_map, read_map
 from hub.layout import Layout, Record
-from hub.looks import Item, Look, cores, look_at_all, parse_workers
+from hub.looks import Item, Look, look_at_all
 from hub.rows import MaskFolder, RowMaker, shown_records
 from hub.source import Folder, Source, open_source
 from hub.splits import Cut, Fractions, cut
+from hub.workers import cores, parse_workers
 from hub.writer import features_of, write_split
 from space.errors import ChestXrayError, UsageError, XrayError, run_cli
 from space.xray import read_xray

@@ -8,6 +8,7 @@ from huggingface_hub import DatasetCardData
 
 from hub.kaggle import LAYOUTS
 from hub.layout import Layout
+from train.folders import write_text_whole
 from train.model_card import render_template
 
 SIZE_CATEGORIES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"))
@@ -29,9 +30,7 @@ def write_card(folder: Path, report: dict) -> None:
         facts=report["conversion"],
         figures=sorted(path.name for path in (folder / "figures").glob("*.png")),
     )
-    temporary = folder / "README.md.partial"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / "README.md")
+    write_text_whole(folder / "README.md", text)
 
 
 def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData:

@@ -1,14 +1,12 @@
 """Any `[split/]class/picture` tree: a hospital's own folder, or a Kaggle set that has no layout here."""
 
-import csv
-import io
 import posixpath
 from collections.abc import Iterator
 from typing import ClassVar
 
 from hub.layout import Layout, Record, Tree, join, printable, relative
-from hub.source import Source
-from space.errors import UsageError, XrayError
+from hub.source import Source, read_table
+from space.errors import UsageError
 
 SPLIT_ALIASES = {
     "train": "train", "training": "train",
@@ -127,10 +125,9 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
         if METADATA not in tree.files.get(folder, ()):
             continue
         where = join(folder, METADATA)
-        try:
-            rows = list(csv.reader(io.StringIO(source.read(where).decode("utf-8-sig"))))
-        except (XrayError, UnicodeDecodeError, csv.Error):
-            raise UsageError(f"{where} cannot be read as UTF-8 CSV with a header line.") from None
+        rows = read_table(source, where)
+        if rows is None:
+            raise UsageError(f"{where} cannot be read as UTF-8 CSV with a header line.")
         header = [PATIENT_NAMES.get(name.strip().lower(), name.strip().lower()) for name in rows[0]] if rows else []
         if "file_name" not in header:
             raise UsageError(f"{where} needs a column file_name. Used beside it: {', '.join(sorted(USED))}.")

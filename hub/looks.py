@@ -1,27 +1,20 @@
 """One quick look at every picture: is it readable, what does it look like, what might give its class away."""
 
-import argparse
 import hashlib
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from hub.layout import Record
+from hub.workers import cores, in_order
 from space.errors import XrayError
 from space.xray import read_xray
 from train.duplicates import Fingerprint, thumbnail
 
 # Large JPEG files are decoded at a reduced scale for this; their thumbnails have 64 pixels a side.
 LOOK_SIDE = 64
-MOST_AT_A_TIME = 32
-T, R = TypeVar("T"), TypeVar("R")
 CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "P": 1, "DICOM": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
 
 
@@ -97,51 +90,3 @@ def look_at_all(reads: Iterable[Callable[[], bytes]], total: int, workers: int |
             return error
 
     yield from tqdm(in_order(one, reads, total, workers or cores()), total=total, desc="reading", unit="img")
-
-
-def in_order(function: Callable[[T], R], items: Iterable[T], total: int, workers: int) -> Iterator[R]:
-    """Like a thread pool's `map`, for many short tasks: several to a thread at a time, and only a few in the queue.
-
-    An error, or Ctrl-C, therefore ends the work soon, and memory does not grow with the number of items.
-
-    Args:
-        function: What is done with each item.
-        items: The items.
-        total: How many there are.
-        workers: Threads.
-    """
-    waiting: deque = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for part in batched(items, max(1, min(MOST_AT_A_TIME, total // (4 * workers)))):
-                waiting.append(pool.submit(lambda part=part: [function(item) for item in part]))
-                if len(waiting) > 2 * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one with what is left."""
-    iterator = iter(items)
-    while part := list(islice(iterator, size)):
-        yield part
-
-
-def parse_workers(text: str) -> int:
-    """Read a number of workers from a command line.
-
-    Raises:
-        argparse.ArgumentTypeError: It is no number of 1 or more.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
-    return int(text)
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))

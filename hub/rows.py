@@ -1,6 +1,6 @@
 """Records to the rows of a dataset: stored pictures, masks, and names that give nobody away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +12,9 @@ from hub.pictures import stored
 from hub.source import Folder, Source
 from hub.writer import Row
 from space.errors import UsageError, XrayError
+
+# Where a mask is: a source, and the path inside it.
+MaskFile = tuple[Source, str]
 
 
 class MaskFolder:
@@ -35,10 +38,10 @@ class MaskFolder:
             example = str(PurePosixPath(records[0].source).with_suffix(".png")) if records else "train/CLASS/name.png"
             raise UsageError(f"--masks {path} holds no mask of any picture. Looked for, for example: {example}.")
 
-    def find(self, record: Record) -> tuple[Callable[[], bytes], str, int] | None:
-        """What reads a picture's mask, its name and size in bytes; None if there is none."""
+    def find(self, record: Record) -> MaskFile | None:
+        """Where a picture's mask is; None if there is none."""
         name = self._names.get(str(PurePosixPath(record.source).with_suffix("")))
-        return name and ((lambda: self._folder.read(name)), name, self._folder.sizes[name])
+        return name and (self._folder, name)
 
 
 class RowMaker:
@@ -72,19 +75,21 @@ class RowMaker:
         found = {column: self._find(record, column) for column in self.mask_counts}
         for column, mask in found.items():
             self.mask_counts[column] += bool(mask)
-        n_bytes = self._source.sizes[record.name] + sum(mask[2] for mask in found.values() if mask)
+        n_bytes = self._source.sizes[record.name] + sum(
+            place.sizes[name] for place, name in filter(None, found.values())
+        )
         return Row(lambda: self._make(record, shown, plain, found), n_bytes)
 
-    def _find(self, record: Record, column: str) -> tuple[Callable[[], bytes], str, int] | None:
+    def _find(self, record: Record, column: str) -> MaskFile | None:
         if column == "lung_mask" and self._masks and (mask := self._masks.find(record)):
             return mask
         name = record.masks.get(column)
-        return name and ((lambda: self._source.read(name)), name, self._source.sizes[name])
+        return name and (self._source, name)
 
-    def _make(self, record: Record, shown: Record, plain: bool, found: dict) -> dict:
+    def _make(self, record: Record, shown: Record, plain: bool, found: dict[str, MaskFile | None]) -> dict:
         stem = PurePosixPath(shown.source).stem
         picture, suffix = stored(self._source.read(record.name), plain, self._size)
-        cells = {column: self._mask(column, mask, stem) for column, mask in found.items()}
+        cells = {column: self._mask(mask, stem) for column, mask in found.items()}
         return {
             "image": {"bytes": picture, "path": f"{stem}{suffix}"},
             "label": self.features["label"].str2int(shown.label),
@@ -94,12 +99,12 @@ class RowMaker:
             **shown.facts,
         }
 
-    def _mask(self, column: str, found: tuple[Callable[[], bytes], str, int] | None, stem: str) -> dict | None:
+    def _mask(self, found: MaskFile | None, stem: str) -> dict | None:
         if not found:
             return None
-        read, name, _ = found
+        place, name = found
         try:
-            mask, suffix = stored(read(), None, self._size, mask=True)
+            mask, suffix = stored(place.read(name), None, self._size, mask=True)
         except XrayError as error:
             self.bad_masks.append((name, error))
             return None

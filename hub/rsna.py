@@ -1,13 +1,11 @@
 """The RSNA Pneumonia Detection Challenge: DICOM files whose classes stand in a table."""
 
-import csv
-import io
 from pathlib import PurePosixPath
 from typing import ClassVar
 
 from hub.layout import Layout, Record, Tree, join, relative
-from hub.source import Source
-from space.errors import UsageError, XrayError
+from hub.source import Source, read_table
+from space.errors import UsageError
 
 
 class RsnaPneumonia(Layout):
@@ -61,13 +59,13 @@ class RsnaPneumonia(Layout):
         """
         classes: dict[str, str] = {}
         for table in self._tables(tree, root):
-            try:
-                rows = list(csv.DictReader(io.StringIO(source.read(table).decode("utf-8-sig"))))
-                for row in rows:
-                    if classes.setdefault(row["patientId"], row["class"]) != row["class"]:
-                        raise UsageError(f"{table} gives {row['patientId']} two classes.")
-            except (XrayError, UnicodeDecodeError, csv.Error, KeyError):
-                raise UsageError(f"{table} cannot be read as a CSV with the columns patientId and class.") from None
+            header, *rows = read_table(source, table) or [[]]
+            if not {"patientId", "class"} <= set(header):
+                raise UsageError(f"{table} cannot be read as a CSV with the columns patientId and class.")
+            for row in (dict(zip(header, cells, strict=False)) for cells in rows if cells):
+                name, label = row.get("patientId"), row.get("class")
+                if classes.setdefault(name, label) != label:
+                    raise UsageError(f"{table} gives {name} two classes.")
         if unknown := set(classes.values()) - set(self.labels):
             raise UsageError(
                 f"{root or 'the table'} names the classes {', '.join(sorted(map(str, unknown)))}. "

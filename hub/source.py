@@ -1,5 +1,7 @@
 """Where pictures come from: an unpacked folder, a zip that is not trusted, or a Kaggle slug."""
 
+import csv
+import io
 import lzma
 import os
 import posixpath
@@ -146,6 +148,14 @@ def open_source(source: str) -> Source:
     if not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
         raise UsageError(f"{source} is neither a folder nor a zip. Give one of these, or kaggle:OWNER/NAME.")
     return Zip(path)
+
+
+def read_table(source: Source, name: str) -> list[list[str]] | None:
+    """The rows of a CSV file, its header first; None if it cannot be read as UTF-8 CSV."""
+    try:
+        return list(csv.reader(io.StringIO(source.read(name).decode("utf-8-sig"))))
+    except (XrayError, UnicodeDecodeError, csv.Error):
+        return None
 
 
 def _download(slug: str) -> Path:

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Features, Image, Value
 from tqdm import tqdm
 
 from hub.layout import Layout
-from hub.looks import in_order
+from hub.workers import in_order
 
 SHARD_BYTES = 500 * 10**6
 # Rows are made and written in batches: of 64, or fewer where their files are large.

@@ -38,7 +38,6 @@ TAGS = [
     "VOILUTFunction",
     "WindowCenter",
     "WindowWidth",
-    "RedPaletteColorLookupTableDescriptor",
     "ViewPosition",
 ]
 # Deflated data are not among them: pydicom inflates a whole file without a limit, whatever size that comes to.

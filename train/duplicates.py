@@ -74,7 +74,8 @@ def find_copies(
 
     Args:
         prints: Fingerprints of N pictures.
-        pixels: Gives the i-th picture in full; asked only where a pair may have equal pixels.
+        pixels: Gives the i-th picture in full; asked only where a pair may have equal pixels. Byte-equal files are
+            copies without being compared, also blank ones, which resemble nothing.
         others: Fingerprints of another set; None: pairs within the one set.
         other_pixels: Like `pixels`, for the other set.
 
@@ -93,19 +94,21 @@ def find_copies(
             known[of_other, index] = hashlib.sha256(image.tobytes()).digest()
         return known[of_other, index]
 
-    exact = _same_files(prints, others)
-    near = []
+    exact, near = [], []
     for i, j in ((own[i], theirs[j]) for i, j in alike.tolist()):
-        if prints[i].digest == partners[j].digest:
-            continue  # listed already
-        equal = prints[i].size == partners[j].size and digest(False, i) == digest(others is not None, j)
-        (exact if equal else near).append((i, j))
-    if others is not None:  # every picture is told its copy, also those whose file stands there more than once
+        if prints[i].digest != partners[j].digest:  # else they are told below
+            equal = prints[i].size == partners[j].size and digest(False, i) == digest(others is not None, j)
+            (exact if equal else near).append((i, j))
+    if others is None:
+        same_file = [(start, index) for index, start in enumerate(first) if start != index]
+    else:  # every picture is told its copy, also those whose file stands there more than once
         members: dict[int, list[int]] = {}
         for index, start in enumerate(first):
             members.setdefault(start, []).append(index)
-        exact, near = ([(k, j) for i, j in pairs for k in members[first[i]]] for pairs in (exact, near))
-    return Copies(*(np.array(sorted(set(pairs)), np.int64).reshape(-1, 2) for pairs in (exact, near)))
+        exact, near = ([(k, j) for i, j in pairs for k in members[i]] for pairs in (exact, near))
+        where = {others[j].digest: j for j in theirs}
+        same_file = [(index, where[one.digest]) for index, one in enumerate(prints) if one.digest in where]
+    return Copies(*(np.array(sorted(pairs), np.int64).reshape(-1, 2) for pairs in (exact + same_file, near)))
 
 
 def merge_groups(*keyings: Sequence) -> list[int]:
@@ -148,14 +151,6 @@ def _first_of_file(prints: Sequence[Fingerprint]) -> list[int]:
     """For each picture, the first one whose file is byte-equal: copies of a file need not be compared one by one."""
     where: dict[bytes, int] = {}
     return [where.setdefault(one.digest, index) for index, one in enumerate(prints)]
-
-
-def _same_files(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> list[tuple[int, int]]:
-    """Pairs of byte-equal files, each with the first of its kind: also of blank pictures, which resemble nothing."""
-    if others is None:
-        return [(first, index) for index, first in enumerate(_first_of_file(prints)) if first != index]
-    where = {one.digest: index for index, one in reversed(list(enumerate(others)))}
-    return [(index, where[one.digest]) for index, one in enumerate(prints) if one.digest in where]
 
 
 def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> np.ndarray:

@@ -31,9 +31,16 @@ def check_free(path: Path) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """The temporary folder in which `path` is being written."""
-    path = path.absolute()
+    """The temporary place in which `path` is being written."""
+    path = path.resolve()  # of "." or a link, only what it means can be replaced
     return path.with_name(path.name + ".partial")
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a UTF-8 file that appears whole or not at all, in place of what was there."""
+    partial = partial_of(path)
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 @contextmanager
@@ -50,7 +57,7 @@ def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
     Raises:
         UsageError: `path` holds something already, or another process is writing it.
     """
-    path = path.resolve()  # of "." or a link, only what it means can be replaced
+    path = path.resolve()
     check_free(path)
     partial = partial_of(path)
     partial.mkdir(parents=True, exist_ok=True)
