@@ -15,7 +15,6 @@ from hub.audit import compare
 from hub.convert import Options, convert
 from hub.layout import Record
 from hub.looks import Item, look_at
-from hub.shortcuts import measure_shortcuts, warnings_of
 from tests.conftest import REPOSITORY, run_python
 from tests.hub_server import serving
 from tests.phantoms import draw_phantom, write_pictures
@@ -253,40 +252,6 @@ def test_what_is_no_dataset_is_a_clear_error(dataset, says, tmp_path):
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def looks(n: int, framed: bool) -> tuple[list, list[str]]:
-    """n looks at random pictures; `framed` gives one class a white frame."""
-    random = np.random.default_rng(0)
-    labels = ["ill" if i % 2 else "well" for i in range(n)]
-    found = []
-    for label in labels:
-        picture = draw_phantom(random, pneumonia=False, width=64, height=64)
-        if framed and label == "ill":
-            values = np.asarray(picture).copy()
-            values[:4] = values[-4:] = 255
-            picture = Image.fromarray(values)
-        found.append(look_at(dicom_bytes(np.asarray(picture))))
-    return found, labels
-
-
-def test_a_frame_that_gives_the_class_away_is_measured_and_warned_of():
-    found = measure_shortcuts(*looks(80, framed=True), list(range(80)))
-    assert found["outer frame"]["auroc"]["ill"] > 0.95
-    assert found["outer frame"]["chance"] == 0.5
-    assert any("outer frame" in sentence for sentence in warnings_of(found))
-
-
-def test_classes_that_differ_in_nothing_are_at_chance():
-    found = measure_shortcuts(*looks(80, framed=False), list(range(80)))
-    for cue, measured in found.items():
-        assert 0.25 < measured["auroc"]["ill"] < 0.75, cue
-    assert warnings_of(found) == []
-
-
-def test_too_few_groups_are_not_measured():
-    found, labels = looks(20, framed=False)
-    assert measure_shortcuts(found, labels, [0] * 20) == {}
 
 
 def test_the_records_of_a_report_are_those_of_the_contract(converted):

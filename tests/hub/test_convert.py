@@ -12,7 +12,7 @@ from tests.conftest import run_python
 from tests.phantoms import COUNTS
 from train.data import load_data
 from train.duplicates import merge_groups
-from train.folders import written_whole
+from train.folders import partial_of, written_whole
 
 
 def test_the_dataset_opens_with_the_columns_and_labels_of_the_contract(dataset_folder):
@@ -160,6 +160,13 @@ def test_a_folder_converted_anew_is_read_anew(kaggle_folder, tmp_path):
         found.append((ours, fingerprint))
     assert found[0][0] != found[1][0]
     assert found[0][1] != found[1][1]
+
+
+def test_a_link_and_what_it_leads_to_are_written_in_one_place(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    with written_whole(tmp_path / "link") as folder:
+        assert folder == partial_of(tmp_path / "link") == partial_of(tmp_path / "out")
 
 
 def test_two_conversions_of_one_folder_at_a_time_are_refused(tmp_path):

@@ -3,11 +3,6 @@
 import csv
 import io
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -22,7 +17,7 @@ from hub import writer
 from hub.convert import Options, convert
 from hub.splits import Fractions
 from space.errors import ChestXrayError, UsageError
-from tests.conftest import REPOSITORY, run_python
+from tests.conftest import run_python
 from tests.phantoms import draw_phantom, write_pictures
 from tests.space.test_dicom import dicom_bytes
 from train.data import load_data
@@ -225,35 +220,6 @@ def test_options_out_of_range_are_usage_errors(kaggle_folder, tmp_path, option, 
     assert option in done.stderr
 
 
-SLOW = """
-import sys, time
-from hub import convert, looks
-look_at = looks.look_at
-looks.look_at = lambda data: (print("looking", flush=True), time.sleep(0.5), look_at(data))[2]
-from space.errors import run_cli
-sys.argv[0] = "hub.convert"
-run_cli(convert.main)
-"""
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_nothing_half_written_is_left_and_run_again_it_finishes(tmp_path, how):
-    write_pictures(tmp_path / "in", *CLASSES)
-    command = [sys.executable, "-c", SLOW, str(tmp_path / "in"), "--output", str(tmp_path / "out")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=REPOSITORY, text=True, **pipes) as job:
-        assert any("looking" in line for line in job.stdout)
-        start = time.monotonic()
-        job.send_signal(how)
-        _, said = job.communicate(timeout=60)
-    assert time.monotonic() - start < 10
-    assert job.returncode == 130
-    assert "interrupted: the output was not written" in said
-    assert "Traceback" not in said
-    assert convert(tmp_path / "in", tmp_path / "out")["images"] == 24
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
-
-
 def test_dicom_files_in_any_layout_lose_their_names(tmp_path):
     random = np.random.default_rng(0)
     for split, n in (("train", 12), ("test", 3)):
@@ -293,24 +259,3 @@ def test_a_class_without_readable_pictures_is_not_in_the_dataset(tmp_path, capsy
         path.write_bytes(b"")
     with pytest.raises(ChestXrayError, match="only class well"):
         convert(tmp_path / "in", tmp_path / "other", Options(allow_bad=True))
-
-
-def test_an_output_inside_the_source_is_refused(tmp_path):
-    write_pictures(tmp_path, *CLASSES)
-    with pytest.raises(UsageError, match="inside the source"):
-        convert(tmp_path, tmp_path / "out")
-
-
-def test_an_empty_folder_or_a_link_to_one_can_be_the_output(tmp_path):
-    write_pictures(tmp_path / "in", *CLASSES)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "empty")
-    done = run_python(
-        "-m", "hub.convert", tmp_path / "in", "--output", ".", cwd=tmp_path / "empty", PYTHONPATH=str(REPOSITORY)
-    )
-    assert done.returncode == 0, done.stderr
-    shutil.rmtree(tmp_path / "empty")
-    (tmp_path / "empty").mkdir()
-    convert(tmp_path / "in", tmp_path / "link")
-    assert (tmp_path / "empty" / "README.md").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "in", "link"]
