@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
+from space.backends import choose_backend
 from space.errors import UsageError, check_local, first_line
 from space.gradcam import class_activation_maps
+from space.remote_code import check_code
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Classifier:
     Attributes:
         labels: Class names in the order of the logits, as the checkpoint's config names them.
         operating_point: `{"rule", "positive_label", "threshold"}` from config.json, or None (argmax decides).
+        backend: What computes logits, "OpenVINO" or "torch"; the two agree to 1e-4.
     """
 
     def __init__(self, model, processor):
@@ -41,27 +43,37 @@ class Classifier:
         self.processor = processor
         self.labels: list[str] = [model.config.id2label[i] for i in range(model.config.num_labels)]
         self.operating_point: dict | None = getattr(model.config, "operating_point", None)
+        self._backend = choose_backend(self.model, self.preprocess(_synthetic_pictures()))
+        self.backend = self._backend.name
 
     @classmethod
-    def load(cls, repo_or_folder: str | Path, revision: str | None = None) -> "Classifier":
-        """Load a model repository (safetensors only, no remote code).
+    def load(
+        cls, repo_or_folder: str | Path, revision: str | None = None, trust_remote_code: bool = False
+    ) -> "Classifier":
+        """Load a model repository (safetensors only).
 
         Args:
             repo_or_folder: Folder of a model, or `owner/name` on the Hub.
             revision: Branch, tag or commit SHA on the Hub.
+            trust_remote_code: Run the repository's code if it is this project's own network, unchanged; no other
+                code is ever run.
 
         Raises:
-            UsageError: There is no such model, it is damaged, or it is no image classifier that fits here.
+            UsageError: There is no such model, it is damaged, it is no image classifier that fits here, or it brings
+                code.
         """
         name = str(repo_or_folder)
         check_local(name, "the model")
-        options = {"revision": revision, "trust_remote_code": False}
         try:
+            commit, code = check_code(name, revision, trust_remote_code)
+            options = {"revision": commit, "code_revision": commit, "trust_remote_code": code}
             model, found = AutoModelForImageClassification.from_pretrained(
                 name, use_safetensors=True, output_loading_info=True, **options
             )
             # Saying that Pillow resizes (TimmWrapper knows no other way) spares users a warning that means nothing.
-            processor = AutoImageProcessor.from_pretrained(name, backend="pil", **options)
+            processor = AutoImageProcessor.from_pretrained(
+                name, backend="pil", revision=commit, trust_remote_code=False
+            )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise UsageError(
                 f"no model could be loaded from {name!r}: {first_line(error)} Name a folder with config.json and "
@@ -75,9 +87,8 @@ class Classifier:
         """Turn radiographs into the model's input, as `pipeline()` does: (B, 3, H, W) float32, normalised."""
         return self.processor([image.convert("RGB") for image in images], return_tensors="pt")["pixel_values"]
 
-    @torch.inference_mode()
     def logits(self, images: Sequence[Image.Image]) -> Tensor:
-        """Classify radiographs.
+        """Classify radiographs; may be called from several threads.
 
         Args:
             images: B pictures, as `space.xray.read_xray` returns them.
@@ -85,7 +96,7 @@ class Classifier:
         Returns:
             Logits (B, K), float32.
         """
-        return self.model(self.preprocess(images)).logits.float()
+        return self._backend.logits(self.preprocess(images))
 
     def probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Like `logits`, as probabilities in [0, 1]: (B, K)."""
@@ -95,6 +106,11 @@ class Classifier:
         """Classify one radiograph and compute Grad-CAM for all classes, in one forward pass."""
         logits, maps = class_activation_maps(self.model, self.preprocess([image]))
         return Explanation(logits[0].softmax(dim=-1).numpy(), maps[0].numpy())
+
+
+def _synthetic_pictures() -> list[Image.Image]:
+    """Two different seeded pictures of noise, which a processor's resizing makes smooth."""
+    return [Image.fromarray(pixels) for pixels in np.random.default_rng(0).integers(0, 256, (2, 8, 8), np.uint8)]
 
 
 def _unfit(model, missing_keys: Collection[str]) -> str | None:

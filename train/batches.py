@@ -1,35 +1,44 @@
-"""Decoded pixels in a memory-mapped cache, and augmentation of whole batches on the training device."""
+"""Decoded pixels in a memory-mapped cache, and the batches that training takes from them."""
 
 import hashlib
 import json
-import math
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
-import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from space.errors import ChestXrayError
+from space.errors import ChestXrayError, UsageError
 from space.xray import READER_VERSION, XrayError, read_xray
+from train.corruption import CORRUPTION_VERSION, corrupt
 from train.data import Data
 from train.folders import cache_folder
 from train.models import input_size, resize
-from train.recipe import AugmentationRecipe
+from train.recipe import TrainingRecipe
+from train.sampling import class_weights, epoch_length, epoch_order
+
+# The validation split once more, with `train.corruption` applied.
+CORRUPTED = "corrupted"
+PREFETCHED = 2
 
 
-def load_pixels(data: Data, processor, threads: int) -> dict[str, "PixelDataset"]:
-    """Decode and resize the pictures of every split once; later runs read the result from disk.
+def load_pixels(data: Data, processor, threads: int, names: Iterable[str] | None = None) -> dict[str, "PixelDataset"]:
+    """Decode and resize pictures once; later runs read the result from disk.
 
     Args:
         data: The dataset.
         processor: The model's image processor, which does the resizing.
         threads: Pictures decoded at a time.
+        names: Splits, and `CORRUPTED`; None for all splits of the dataset.
 
     Returns:
         {split: pixels and labels}; the pixels are memory-mapped.
@@ -39,8 +48,10 @@ def load_pixels(data: Data, processor, threads: int) -> dict[str, "PixelDataset"
     """
     versions = [READER_VERSION, version("Pillow"), version("timm"), version("transformers")]
     pixels = {}
-    for name, split in data.splits.items():
-        key = json.dumps([data.fingerprint, name, processor.to_dict(), versions], sort_keys=True, default=str)
+    for name in data.splits if names is None else names:
+        split = data.splits["validation" if name == CORRUPTED else name]
+        content = [name, CORRUPTION_VERSION] if name == CORRUPTED else name
+        key = json.dumps([data.fingerprint, content, processor.to_dict(), versions], sort_keys=True, default=str)
         path = cache_folder() / "pixels" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,11 +66,12 @@ def load_pixels(data: Data, processor, threads: int) -> dict[str, "PixelDataset"
 def _decode(name: str, split: datasets.Dataset, processor, threads: int, path: Path) -> None:
     """Write the pixels of a split, (N, H, W) uint8, as a .npy file, one picture after the other."""
     encoded = split.cast_column("image", datasets.Image(decode=False))
+    change: Callable[[Image.Image, int], Image.Image] = corrupt if name == CORRUPTED else lambda image, _: image
 
     def one(index: int) -> np.ndarray:
         stored = encoded[index]["image"]
         try:
-            return resize(processor, read_xray(stored["bytes"] or stored["path"]).image)
+            return resize(processor, change(read_xray(stored["bytes"] or stored["path"]).image, index))
         except XrayError as error:
             raise ChestXrayError(f"picture {index} of split {name}: {error}") from error
 
@@ -72,8 +84,8 @@ def _decode(name: str, split: datasets.Dataset, processor, threads: int, path: P
             file.write(row.tobytes())
 
 
-class PixelDataset(torch.utils.data.Dataset):
-    """Batches of cached pixels and labels.
+class PixelDataset:
+    """Cached pixels and labels of a split.
 
     Args:
         pixels: (N, H, W) uint8.
@@ -87,9 +99,9 @@ class PixelDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """One batch: pixels (B, 1, H, W) uint8, labels (B,) int64."""
-        return torch.from_numpy(self.pixels[indices]).unsqueeze(1), self.labels[indices]
+    def take(self, rows: np.ndarray) -> Tensor:
+        """Pixels of some rows, (B, 1, H, W) uint8."""
+        return torch.from_numpy(self.pixels[rows]).unsqueeze(1)
 
 
 class Normaliser:
@@ -118,92 +130,97 @@ class Normaliser:
         return ((unit - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-class Augmenter:
-    """Random geometry and intensity, each picture with its own parameters, one interpolation.
+@dataclass(frozen=True)
+class Batch:
+    """One process's share of a batch, on the training device.
 
-    Args:
-        recipe: Ranges.
-        device: Where the batches live.
-        seed: Seed of this process's random numbers.
+    Attributes:
+        pixels: (B, 1, H, W) uint8.
+        labels: (B,) int64.
+        augmented: (B,) bool: pictures to augment; None for all.
+        place: Where its pictures stand in the batch of all processes.
+        total: Pictures in the batch of all processes.
+        divisor: What summed losses of this batch are divided by: the weights of all pictures of the optimiser step.
     """
 
-    def __init__(self, recipe: AugmentationRecipe, device: torch.device, seed: int):
-        self.recipe = recipe
-        self.random = torch.Generator(device).manual_seed(seed)
-        self.device = device
+    pixels: Tensor
+    labels: Tensor
+    augmented: Tensor | None
+    place: slice
+    total: int
+    divisor: float
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Augment a batch.
 
-        Args:
-            pixels: (B, 1, H, W) uint8.
+class TrainingBatches:
+    """What each optimiser step trains on: a function of seed, epoch and step, whoever asks and when.
 
-        Returns:
-            (B, 1, H, W) float32 in [0, 1].
-        """
-        images = self._geometry(pixels.float() / 255)
-        images = self._intensity(images)
-        if self.recipe.blur_sigma:
-            images = self._blur(images)
-        if self.recipe.noise_std:
-            noise = torch.randn(images.shape, generator=self.random, device=self.device)
-            images = images + noise * self._uniform(len(images), 0, self.recipe.noise_std)
-        if self.recipe.erase_probability:
-            images = self._erase(images)
-        return images.clamp(0, 1)
+    Args:
+        split: The training split.
+        training: Batch size, accumulation, class balance.
+        seed: The run's seed.
+        device: The training device.
+        rank: This process, of `processes`.
+        processes: All processes together take `batch_size * processes` pictures at a time.
 
-    def _uniform(self, n: int, low: float, high: float) -> Tensor:
-        """(n, 1, 1, 1) uniform values."""
-        values = torch.rand(n, generator=self.random, device=self.device) * (high - low) + low
-        return values.view(n, 1, 1, 1)
+    Raises:
+        UsageError: There are fewer training pictures than the processes need for one step.
+    """
 
-    def _log_uniform(self, n: int, limits: tuple[float, float]) -> Tensor:
-        return self._uniform(n, math.log(limits[0]), math.log(limits[1])).exp()
+    def __init__(
+        self, split: PixelDataset, training: TrainingRecipe, seed: int, device: torch.device, rank: int, processes: int
+    ):
+        self.split, self.training, self.seed, self.device = split, training, seed, device
+        self.rank, self.processes = rank, processes
+        self.labels = split.labels.numpy()
+        self.weights = class_weights(self.labels) if training.class_balance == "weighted-loss" else None
+        length = epoch_length(self.labels, training.class_balance)
+        if length < processes * training.accumulation_steps:
+            raise UsageError(
+                f"{length} training pictures cannot be shared by {processes} processes and "
+                f"accumulation_steps = {training.accumulation_steps}; use fewer."
+            )
+        # A small last batch would upset batch norm, so an incomplete one is left out unless it is the only one.
+        self.per_step = min(length, training.batch_size * processes * training.accumulation_steps)
+        self.steps = length // self.per_step
+        self._resident = _on_device(split, device)
 
-    def _geometry(self, images: Tensor) -> Tensor:
-        """Rotation, flip, zoom, stretch and shift in one resampling; outside the picture is black."""
-        recipe, n = self.recipe, len(images)
-        angle = self._uniform(n, -recipe.rotation_degrees, recipe.rotation_degrees).deg2rad().flatten()
-        zoom = self._log_uniform(n, recipe.zoom).flatten()
-        stretch = self._log_uniform(n, recipe.stretch).sqrt().flatten()
-        flip = torch.where(self._uniform(n, 0, 1).flatten() < recipe.flip_probability, -1.0, 1.0)
-        # affine_grid maps output to input, so a magnification divides; its coordinates span 2, so a share doubles.
-        across, down = 1 / (zoom * stretch), stretch / zoom
-        cos, sin = angle.cos(), angle.sin()
-        shift = [2 * self._uniform(n, -recipe.shift, recipe.shift).flatten() for _ in range(2)]
-        rows = (flip * cos * across, -flip * sin * down, shift[0], sin * across, cos * down, shift[1])
-        theta = torch.stack(rows, dim=1).view(n, 2, 3)
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        """The optimiser steps of an epoch from step `first` on: for each, the batches to accumulate."""
+        order = epoch_order(self.labels, self.training.class_balance, self.seed, epoch)
+        waiting: deque[Future[list[Batch]]] = deque()
+        with ThreadPoolExecutor(1) as pool:
+            for step in range(first, self.steps):
+                here = slice(step * self.per_step, (step + 1) * self.per_step)
+                waiting.append(pool.submit(self._batches, order.indices[here], order.augmented[here]))
+                if len(waiting) > PREFETCHED:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
-    def _intensity(self, images: Tensor) -> Tensor:
-        """Gamma, then contrast around the picture's mean, then brightness."""
-        recipe, n = self.recipe, len(images)
-        images = images.clamp(1e-4, 1) ** self._log_uniform(n, recipe.gamma)
-        mean = images.mean(dim=(2, 3), keepdim=True)
-        images = mean + (images - mean) * self._uniform(n, 1 - recipe.contrast, 1 + recipe.contrast)
-        return images + self._uniform(n, -recipe.brightness, recipe.brightness)
+    def _batches(self, rows: np.ndarray, augmented: np.ndarray) -> list[Batch]:
+        """This process's share of one optimiser step."""
+        weights = np.ones(len(rows)) if self.weights is None else self.weights[self.labels[rows]]
+        batches = []
+        for part in np.array_split(np.arange(len(rows)), self.training.accumulation_steps):
+            mine = np.array_split(part, self.processes)[self.rank]
+            place = slice(int(mine[0] - part[0]), int(mine[-1] - part[0]) + 1)
+            masked = None if augmented.all() else torch.from_numpy(augmented[mine]).to(self.device)
+            pixels, labels = self._take(rows[mine])
+            batches.append(Batch(pixels, labels, masked, place, len(part), float(weights.sum())))
+        return batches
 
-    def _blur(self, images: Tensor) -> Tensor:
-        """Separable Gaussian blur with one sigma per picture (pictures stand as groups of one convolution)."""
-        radius = math.ceil(2 * self.recipe.blur_sigma)
-        offsets = torch.arange(-radius, radius + 1, device=self.device, dtype=torch.float32)
-        sigma = self._uniform(len(images), 0.05, self.recipe.blur_sigma).view(-1, 1)
-        kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-        kernel = (kernel / kernel.sum(dim=1, keepdim=True)).view(len(images), 1, 1, -1)
-        batch = F.pad(images.transpose(0, 1), (radius,) * 4, mode="replicate")
-        batch = F.conv2d(batch, kernel, groups=len(images))
-        return F.conv2d(batch, kernel.transpose(2, 3), groups=len(images)).transpose(0, 1)
+    def _take(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        labels = self.split.labels[rows]
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(rows).to(self.device)].unsqueeze(1), labels.to(self.device)
+        pixels = self.split.take(rows)
+        if self.device.type == "cuda":  # pinned memory is copied while the device computes
+            pixels, labels = pixels.pin_memory(), labels.pin_memory()
+        return pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
-    def _erase(self, images: Tensor) -> Tensor:
-        """Replace one rectangle by the picture's mean, in a share of the pictures."""
-        recipe, (n, _, height, width) = self.recipe, images.shape
-        side = self._uniform(n, *recipe.erase_area).sqrt()
-        ratio = self._log_uniform(n, (0.5, 2.0)).sqrt()
-        across, down = side * ratio, side / ratio
-        x0, y0 = self._uniform(n, 0, 1) * (1 - across), self._uniform(n, 0, 1) * (1 - down)
-        x = ((torch.arange(width, device=self.device) + 0.5) / width).view(1, 1, 1, width)
-        y = ((torch.arange(height, device=self.device) + 0.5) / height).view(1, 1, height, 1)
-        inside = (x >= x0) & (x < x0 + across) & (y >= y0) & (y < y0 + down)
-        chosen = self._uniform(n, 0, 1) < recipe.erase_probability
-        return torch.where(inside & chosen, images.mean(dim=(2, 3), keepdim=True), images)
+
+def _on_device(split: PixelDataset, device: torch.device) -> Tensor | None:
+    """All pixels of a split in the memory of a GPU, where they take less than a third of what is free; else None."""
+    if device.type != "cuda" or split.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 3:
+        return None
+    return torch.from_numpy(np.array(split.pixels)).to(device)

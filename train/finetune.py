@@ -5,6 +5,7 @@ accelerate launch train/finetune.py --recipe mobilenetv2-pneumonia --dataset DIR
 
 import argparse
 import os
+import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,11 +19,15 @@ from accelerate.utils import set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from space.errors import UsageError, run_cli
-from train.batches import Normaliser, load_pixels
+from train.batches import CORRUPTED, Normaliser, load_pixels
+from train.checkpoint import checkpoints_of, has_checkpoint
+from train.control import ask_person, can_ask
 from train.data import load_data
 from train.folders import check_free, partial_of, written_whole
-from train.loop import fit, mixed_precision, use_all_cores
-from train.models import IMAGENET, build, normalisation
+from train.job import Fit, Job
+from train.loop import Loop
+from train.machine import EndRequest, check_tracker, mixed_precision, use_all_cores
+from train.models import SCRATCH, build, default_init, normalisation, save
 from train.recipe import find_recipe, load_recipe, parse_seed
 from train.record import Run, finish_run, hide_hostname, print_plan, print_results
 
@@ -35,46 +40,90 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="run folder to make")
     parser.add_argument("--seed", type=parse_seed, default=0, help="of initialisation, sampling and augmentation")
     parser.add_argument("--max-steps", type=int, help="stop after this many optimiser steps")
-    parser.add_argument("--init", default=IMAGENET, help="imagenet (default, from the Hub), scratch, PATH or REPO")
+    parser.add_argument(
+        "--init", help="imagenet (from the Hub; default of timm models), scratch (default of chest CNNs), PATH or REPO"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint, if there is one")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="put a value in place of the recipe's; repeatable",
+    )
     args = parser.parse_args()
     if args.max_steps is not None and args.max_steps < 1:
         raise UsageError(f"--max-steps {args.max_steps}: it must be at least 1.")
+    check_free(args.output)
+    if not args.resume and has_checkpoint(partial_of(args.output)):
+        raise UsageError(
+            f"--output {args.output}: an interrupted run lies in {partial_of(args.output).name} beside it. Add "
+            "--resume to go on with it, or delete that folder to start afresh."
+        )
     return args
+
+
+def prepare(args: argparse.Namespace) -> Run:
+    """Read recipe and dataset, and settle what the run is."""
+    path = find_recipe(args.recipe)
+    recipe = load_recipe(path, args.set)
+    check_tracker(recipe.training.tracker)
+    data = load_data(args.dataset)
+    # Without a GPU, processes started by torchrun find each other only if accelerate is told that they run on the CPU.
+    state = PartialState(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
+    precision = mixed_precision(recipe.training.precision, state.device)
+    init = args.init or default_init(recipe.model.architecture)
+    asked = (args.seed, init, args.max_steps)
+    return Run(partial_of(args.output), recipe, path, tuple(args.set), data, *asked, precision, state.num_processes)
+
+
+def train(run: Run, accelerator: Accelerator) -> dict | None:
+    """Train, evaluate and write the run's files; returns the results on the main process."""
+    recipe, threads, main = run.recipe, use_all_cores(), accelerator.is_main_process
+    set_seed(run.seed)
+    # A checkpoint brings all weights: those that the run began with may be out of reach by now.
+    init = SCRATCH if has_checkpoint(run.folder) else run.init
+    model, processor = build(recipe.model, run.data.labels, init)
+    names = ["train", "validation"] + [CORRUPTED] * (recipe.control.selection == "robust-auroc")
+    names += ["test"] * (recipe.evaluation.test and "test" in run.data.splits)
+    with accelerator.main_process_first():
+        splits = load_pixels(run.data, processor, threads, names)
+    normalise = Normaliser(*normalisation(processor), accelerator.device)
+    accelerator.init_trackers("tensorboard" if recipe.training.tracker == "tensorboard" else "chest-xray")
+    if main:
+        print_plan(run, splits, accelerator.device)
+    ask = ask_person if run.processes == 1 and can_ask() else None
+    with EndRequest() if run.processes == 1 else nullcontext(lambda: 0) as ending:
+        job = Job(recipe, model, splits, normalise, run.folder, run.seed, run.max_steps, run.identity, ask, ending)
+        fitted: Fit = Loop(accelerator, job).run()
+    results = None
+    if main:
+        save(model, processor, run.folder)
+        results = finish_run(run, fitted, processor, splits, normalise, accelerator.device)
+        shutil.rmtree(checkpoints_of(run.folder))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return results
 
 
 def main() -> None:
     """Train, evaluate and write the run folder."""
     args = parse_args()
     disable_progress_bar()  # transformers would draw one for every checkpoint, across ours
-    recipe_path = find_recipe(args.recipe)
-    recipe = load_recipe(recipe_path)
-    check_free(args.output)
-    data = load_data(args.dataset)
-    # Without a GPU, processes started by torchrun find each other only if accelerate is told that they run on the CPU.
-    cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
-    state = PartialState(cpu=cpu)
-    precision = mixed_precision(recipe.training.precision, state.device)
-    asked = (args.seed, args.init, args.max_steps)
-    run = Run(partial_of(args.output), recipe, recipe_path, data, *asked, precision, state.num_processes)
-    accelerator = Accelerator(cpu=cpu, mixed_precision=precision, log_with="tensorboard", project_dir=run.folder)
-    threads = use_all_cores()
-    set_seed(args.seed)
-    model, processor = build(recipe.model, data.labels, args.init)
-    with accelerator.main_process_first():
-        splits = load_pixels(data, processor, threads)
-    normalise = Normaliser(*normalisation(processor), accelerator.device)
-    with written_whole(args.output, keep_partial=True) if accelerator.is_main_process else nullcontext():
-        accelerator.init_trackers("tensorboard")
-        if accelerator.is_main_process:
-            print_plan(run, splits, accelerator.device)
-        fitted = fit(accelerator, model, recipe, splits, normalise, run.folder, args.seed, args.max_steps)
-        if accelerator.is_main_process:
-            results = finish_run(run, fitted, splits, normalise, accelerator.device)
-        accelerator.wait_for_everyone()
-        accelerator.end_training()
-        if accelerator.is_main_process:
+    run = prepare(args)
+    training = run.recipe.training
+    accelerator = Accelerator(
+        mixed_precision=run.precision,
+        log_with=None if training.tracker == "none" else training.tracker,
+        project_dir=run.folder,
+        dynamo_backend="inductor" if training.compile else None,
+    )
+    writing = written_whole(args.output, args.resume, has_checkpoint) if accelerator.is_main_process else nullcontext()
+    with writing:
+        results = train(run, accelerator)
+        if results:
             hide_hostname(run.folder)
-    if accelerator.is_main_process:
+    if results:
         print_results(results, args.output)
 
 

@@ -3,8 +3,7 @@
 import fcntl
 import os
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,15 +43,18 @@ def write_text_whole(path: Path, text: str) -> None:
 
 
 @contextmanager
-def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
+def written_whole(
+    path: Path, resume: bool = False, worth_keeping: Callable[[Path], bool] = lambda _: False
+) -> Iterator[Path]:
     """Give a temporary folder beside `path` that becomes `path` when the block ends without an error.
 
     Args:
         path: The folder to make; must not exist or be empty.
-        keep_partial: Leave the temporary folder behind after an error, for someone to save what is in it.
+        resume: Go on from what an earlier, interrupted try left there, which else is removed.
+        worth_keeping: Whether the temporary folder is left behind after an error, to go on from it.
 
     Yields:
-        `partial_of(path)`, empty. What an earlier, interrupted try left there is removed.
+        `partial_of(path)`, empty unless resumed.
 
     Raises:
         UsageError: `path` holds something already, or another process is writing it.
@@ -62,15 +64,14 @@ def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
     partial = partial_of(path)
     partial.mkdir(parents=True, exist_ok=True)
     with _locked(partial):
-        _empty(partial)
+        if not resume:
+            _empty(partial)
         try:
             yield partial
             check_free(path)
         except BaseException:
-            if not keep_partial:
+            if not worth_keeping(partial):
                 shutil.rmtree(partial, ignore_errors=True)
-            else:
-                print(f"what was written until then is in {partial}; the next try starts afresh", file=sys.stderr)
             raise
         if path.is_dir():
             path.rmdir()

@@ -1,239 +1,264 @@
-"""The training loop on top of accelerate."""
+"""The training loop on top of accelerate.
+
+Every random number is a function of the run's seed and the step, so a run that goes on from a checkpoint draws what
+the run that was never interrupted would have drawn.
+"""
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.utils import broadcast_object_list
+from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from space.errors import ChestXrayError, UsageError
-from train.batches import Augmenter, Normaliser, PixelDataset
-from train.metrics import auroc
-from train.recipe import Recipe, TrainingRecipe
+from space.errors import UsageError
+from train import checkpoint as disk
+from train.augmentation import Augmenter
+from train.batches import Batch, TrainingBatches
+from train.control import Control, ControlState, Decision
+from train.inference import validate
+from train.job import Fit, Interrupted, Job
+from train.models import freeze, train_mode
+from train.optimization import build_optimizer, rate_factor
+from train.sampling import AUGMENTATION, DROPOUT, random_seed
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What training left behind (the weights themselves lie in the run folder).
-
-    Attributes:
-        history: One row per epoch: epoch, step, learning_rate, train_loss, validation_loss, validation_auroc, seconds.
-        kept: The row whose weights were kept.
-    """
-
-    history: list[dict[str, float]]
-    kept: dict[str, float]
-
-
-def use_all_cores() -> int:
-    """Give this process its share of the usable cores; returns the number of threads.
-
-    On CPU accelerate's launcher sets OMP_NUM_THREADS=1, which halves the speed on two cores.
-    """
-    threads = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-    torch.set_num_threads(threads)
-    return threads
-
-
-def mixed_precision(wanted: str, device: torch.device) -> str:
-    """Choose accelerate's mixed precision.
-
-    Args:
-        wanted: A recipe's `precision`.
-        device: Where training runs.
-
-    Returns:
-        "no" (fp32), "bf16" or "fp16"; for "auto" bf16 where the processor computes in it.
-
-    Raises:
-        UsageError: fp16 on a CPU, where accelerate would silently train in fp32.
-    """
-    if wanted == "fp16" and device.type == "cpu":
-        raise UsageError('precision = "fp16" needs a GPU; on a CPU use "auto", "bf16" or "fp32".')
-    if wanted != "auto":
-        return {"fp32": "no"}.get(wanted, wanted)
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    cpu = torch.cpu.get_capabilities()
-    return "bf16" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else "no"
-
-
-def learning_rate_factor(step: int, warmup: int, total: int) -> float:
-    """Share of the peak learning rate at a step: linear warm-up, then half a cosine down to 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
-def fit(
-    accelerator: Accelerator,
-    model: nn.Module,
-    recipe: Recipe,
-    splits: dict[str, PixelDataset],
-    normalise: Normaliser,
-    folder: Path,
-    seed: int,
-    max_steps: int | None = None,
-) -> Fit:
-    """Fine-tune a model and keep its best weights in `folder`.
+class Loop:
+    """Trains a model; `run()` does it all.
 
     Args:
         accelerator: Where and in which precision to compute.
-        model: A transformers image classifier.
-        recipe: Optimiser, schedule and augmentation.
-        splits: The splits "train" and "validation".
-        normalise: Pixels -> the model's input.
-        folder: Where `save_pretrained` writes the weights of the kept epoch.
-        seed: Seed of the augmentation (shuffling follows torch's global seed).
-        max_steps: Stop after this many optimiser steps.
-
-    Returns:
-        The history and the epoch that was kept.
+        job: What to train.
     """
-    training = recipe.training
-    model = model.to(memory_format=torch.channels_last)
-    model, optimizer, loader, validation = accelerator.prepare(
-        model,
-        _optimizer(model, training),
-        _loader(splits["train"], training.batch_size, shuffle=True),
-        _loader(splits["validation"], 2 * training.batch_size, shuffle=False),
-    )
-    total = min(len(loader) * training.epochs, max_steps or math.inf)
-    warmup = min(round(training.warmup_epochs * len(loader)), total // 2)
-    factor = partial(learning_rate_factor, warmup=warmup, total=total)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, factor)
-    augment = Augmenter(recipe.augmentation, accelerator.device, seed + accelerator.process_index)
-    step = _Step(accelerator, model, optimizer, schedule, lambda pixels: normalise(augment(pixels)), training)
-    history: list[dict[str, float]] = []
-    kept: dict[str, float] = {}
-    with tqdm(total=total, desc="training", unit="step", disable=not accelerator.is_main_process) as progress:
-        while (done := schedule.last_epoch) < total:
-            started = time.perf_counter()
-            loss = _train_epoch(step, islice(loader, total - done), progress, kept.get("validation_auroc"))
-            row = {"epoch": len(history) + 1, "step": schedule.last_epoch, "train_loss": loss}
-            row["learning_rate"] = schedule.get_last_lr()[0]
-            row |= _validate(accelerator, model, validation, normalise)
-            row["seconds"] = time.perf_counter() - started
-            history.append(row)
-            highest = max(entry["validation_auroc"] for entry in history)
-            if row["validation_auroc"] >= highest - training.selection_tolerance:
-                kept = row
-                if accelerator.is_main_process:
-                    accelerator.unwrap_model(model).save_pretrained(folder)
-            _report(accelerator, progress, row, is_kept=kept is row)
-    accelerator.wait_for_everyone()
-    return Fit(history, kept)
 
+    def __init__(self, accelerator: Accelerator, job: Job):
+        training = job.recipe.training
+        self.accelerator, self.job, self.training = accelerator, job, training
+        freeze(job.model, job.recipe.model.trainable)
+        model = job.model.to(memory_format=torch.channels_last)
+        self.model, self.optimizer = accelerator.prepare(model, build_optimizer(model, training))
+        self.plain = accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        self.average = None
+        if training.ema_decay:
+            self.average = AveragedModel(
+                self.plain, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay), use_buffers=True
+            )
+        ranks = (accelerator.process_index, accelerator.num_processes)
+        self.batches = TrainingBatches(job.splits["train"], training, job.seed, accelerator.device, *ranks)
+        self.augment = Augmenter(job.recipe.augmentation, accelerator.device)
+        weights = self.batches.weights
+        self.class_weights = None if weights is None else torch.from_numpy(weights).float().to(accelerator.device)
+        planned = self._limit(training.epochs)
+        warmup = min(round(training.warmup_epochs * self.batches.steps), planned // 2)
+        self.factor = partial(rate_factor, training.schedule, warmup=warmup, total=planned)
+        self.control = Control(job.recipe, job.ask)
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        self.losses: list[Tensor] = []  # of the epoch so far
+        self.seconds = 0.0  # of the epoch so far, before this process took over
+        self.kept: dict[str, float] = {}
+        self.kept_file: dict[str, str] | None = None
 
-@dataclass(frozen=True)
-class _Step:
-    """One optimiser step: pixels (B, 1, H, W) uint8 and labels (B,) -> loss, detached."""
+    @property
+    def total(self) -> int:
+        """Optimiser steps, as things stand."""
+        return self._limit(self.control.state.epochs)
 
-    accelerator: Accelerator
-    model: nn.Module
-    optimizer: AcceleratedOptimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    prepare: Callable[[Tensor], Tensor]
-    training: TrainingRecipe
+    @property
+    def evaluated(self) -> nn.Module:
+        """The weights that are validated and kept: the averaged ones, where there is an average."""
+        return self.average.module if self.average else self.plain
 
-    def __call__(self, pixels: Tensor, labels: Tensor) -> Tensor:
-        self.model.train()
-        inputs = self.prepare(pixels)
-        with self.accelerator.autocast():
-            logits = self.model(pixel_values=inputs).logits
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.training.label_smoothing)
-        self.accelerator.backward(loss)
+    def run(self) -> Fit:
+        """Train to the end, from a checkpoint in the job's folder if there is one; the model then has the kept weights.
+
+        Raises:
+            ChestXrayError: Training diverged, or its state could not be saved.
+            Interrupted: The process was asked to end.
+        """
+        self._resume()
+        with tqdm(
+            total=self.total, initial=self.step, desc="training", unit="step",
+            disable=not self.accelerator.is_main_process,
+        ) as self.progress:  # fmt: skip
+            while not self.control.state.stopped and len(self.history) * self.batches.steps < self.total:
+                self._epoch()
+        self._load_kept(self.plain)
+        self.accelerator.wait_for_everyone()
+        return Fit(self.history, self.kept, self.control.state.stopped)
+
+    def _limit(self, epochs: int) -> int:
+        return min(self.batches.steps * epochs, self.job.max_steps or math.inf)
+
+    def _epoch(self) -> None:
+        """Train to the end of the epoch that `step` lies in, validate, and do what the control says."""
+        started = time.perf_counter() - self.seconds
+        begin = len(self.history) * self.batches.steps
+        end = min(begin + self.batches.steps, self.total)
+        for batches in islice(self.batches.epoch(len(self.history), self.step - begin), end - self.step):
+            self._optimise(batches)
+            self.seconds = time.perf_counter() - started
+            self._save_if_due()
+        loss = self.accelerator.reduce(torch.stack(self.losses).mean(), "mean")
+        row = {"epoch": len(self.history) + 1, "step": self.step, "train_loss": float(loss)}
+        row["learning_rate"] = self._rate(self.step - 1)
+        row |= validate(self.accelerator, self.evaluated, self.job.splits, self.job.normalise)
+        row["seconds"] = time.perf_counter() - started
+        self.history.append(row)
+        self.losses, self.seconds = [], 0.0
+        self._follow(self.control.after_epoch(row))
+
+    def _follow(self, decision: Decision) -> None:
+        """Keep the epoch's weights or go back to those kept before, and save."""
+        row = self.history[-1]
+        if decision.keep:
+            self.kept = row
+            self.kept_file = self._write(
+                disk.save_weights, f"kept-{self.step:09}.safetensors", self.evaluated.state_dict()
+            )
+        if decision.rollback:
+            for module in {self.plain, self.evaluated}:
+                self._load_kept(module)
+        self._report(row, decision.notes)
+        self._save()
+
+    def _optimise(self, batches: list[Batch]) -> None:
+        """One optimiser step: the batches' gradients together."""
+        job, rank = self.job, self.accelerator.process_index
+        rate = self._rate(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        train_mode(self.model)
+        torch.manual_seed(random_seed(job.seed, DROPOUT, self.step, rank))
+        loss = 0.0
+        for number, batch in enumerate(batches):
+            if number + 1 < len(batches):
+                with self.accelerator.no_sync(self.model):
+                    loss = loss + self._backward(batch, number)
+            else:
+                loss = loss + self._backward(batch, number)
+        if self.training.clip_norm:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.schedule.step()
+        if self.average:
+            self.average.update_parameters(self.plain)
+        self.losses.append(loss)
+        self.step += 1
+        if self.step % 10 == 1:  # reading the loss waits for the device, so not at every step
+            shown = {self.control.metric.replace("validation", "val"): f"{self.kept[self.control.metric]:.4f}"} if (
+                self.kept
+            ) else {}  # fmt: skip
+            self.progress.set_postfix(loss=f"{loss.item():.3f}", **shown, refresh=False)
+        self.progress.update()
+
+    def _backward(self, batch: Batch, number: int) -> Tensor:
+        """Forward and backward pass of one batch; returns its share of the step's loss, detached."""
+        pixels = self.augment(
+            batch.pixels, random_seed(self.job.seed, AUGMENTATION, self.step, number), batch.place, batch.total
+        )
+        if batch.augmented is not None:
+            pixels = torch.where(batch.augmented.view(-1, 1, 1, 1), pixels, batch.pixels.float() / 255)
+        with self.accelerator.autocast():
+            logits = self.model(pixel_values=self.job.normalise(pixels)).logits
+        summed = F.cross_entropy(
+            logits.float(), batch.labels, weight=self.class_weights, reduction="sum",
+            label_smoothing=self.training.label_smoothing,
+        )  # fmt: skip
+        # Processes average their gradients: with the sum over all pictures as divisor the mean is that of one process.
+        loss = summed / batch.divisor * self.accelerator.num_processes
+        self.accelerator.backward(loss)
         return loss.detach()
 
+    def _rate(self, step: int) -> float:
+        return self.training.learning_rate * self.control.state.rate_scale * self.factor(step)
 
-def _train_epoch(step: _Step, batches: Iterable[tuple[Tensor, Tensor]], progress: tqdm, score: float | None) -> float:
-    """Train on the batches of one epoch; returns their mean loss. `score` is shown beside the loss."""
-    losses = []
-    for pixels, labels in batches:
-        losses.append(step(pixels, labels))
-        if len(losses) % 10 == 1:  # reading the loss waits for the device, so not at every step
-            shown = {} if score is None else {"val_auroc": f"{score:.4f}"}
-            progress.set_postfix(loss=f"{losses[-1].item():.3f}", **shown, refresh=False)
-        progress.update()
-    return float(torch.stack(losses).mean())
+    def _report(self, row: dict[str, float], notes: list[str]) -> None:
+        """Send an epoch to the tracker and print it."""
+        numbers = {name: value for name, value in row.items() if name not in ("epoch", "step")}
+        self.accelerator.log(numbers, step=row["step"])
+        if self.accelerator.is_main_process:
+            shown = dict.fromkeys(["train_loss", "validation_loss", "validation_auroc", self.control.metric])
+            values = ", ".join(f"{name.replace('_', ' ')} {row[name]:.4f}" for name in shown)
+            kept = " (kept)" if self.kept is row else ""
+            self.progress.write(f"epoch {row['epoch']}: {values}, {row['seconds']:.0f} s{kept}")
+            for note in notes:
+                self.progress.write(note)
+        self.progress.total = self.total
+
+    def _save_if_due(self) -> None:
+        """Save between epochs, every so many steps and when the process is asked to end."""
+        every, asked = self.job.recipe.control.checkpoint_steps, self.job.interrupted()
+        if asked or (every and self.step % every == 0):
+            self._save()
+        if asked:
+            raise Interrupted(self.step, asked)
+
+    def _save(self) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in self.plain.state_dict().items()}
+        tensors |= disk.flatten_optimizer(self.optimizer.state_dict()["state"])
+        if self.average:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        facts = {
+            "identity": self.job.identity,
+            "control": asdict(self.control.state),
+            "history": self.history,
+            "kept": self.kept_file,
+            "kept_row": self.kept,
+            "losses": [loss.item() for loss in self.losses],
+            "seconds": self.seconds,
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+        }
+        self._write(disk.save_checkpoint, disk.Checkpoint(self.step, tensors, facts))
+
+    def _write(self, write: Callable, *values: Any) -> Any:
+        """Write to the checkpoints' folder on the main process."""
+        return write(disk.checkpoints_of(self.job.folder), *values) if self.accelerator.is_main_process else None
+
+    def _from_main(self, read: Callable[[], Any]) -> Any:
+        """What the main process reads, on every process: others may not see its disk."""
+        values = [read() if self.accelerator.is_main_process else None]
+        return broadcast_object_list(values)[0]
+
+    def _load_kept(self, module: nn.Module) -> None:
+        folder = disk.checkpoints_of(self.job.folder)
+        module.load_state_dict(self._from_main(lambda: load_file(folder / self.kept_file["file"])))
+
+    def _resume(self) -> None:
+        found = self._from_main(lambda: disk.load_checkpoint(disk.checkpoints_of(self.job.folder)))
+        if found is None:
+            return
+        facts = found.facts
+        different = [name for name, value in facts["identity"].items() if value != self.job.identity[name]]
+        if different:
+            raise UsageError(
+                f"--resume: the interrupted run has another {', '.join(different)} than this command. Give the command "
+                "that it was started with, or delete its folder to start afresh."
+            )
+        self.step, self.history, self.kept = found.step, facts["history"], facts["kept_row"]
+        self.kept_file, self.seconds = facts["kept"], facts["seconds"]
+        self.losses = [torch.tensor(loss, device=self.accelerator.device) for loss in facts["losses"]]
+        self.control.state = ControlState(**facts["control"])
+        self.plain.load_state_dict(_part(found.tensors, "model"))
+        disk.restore_optimizer(self.optimizer.optimizer, found.tensors)
+        if self.average:
+            self.average.load_state_dict(_part(found.tensors, "average"))
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(facts["scaler"])
+        if self.accelerator.is_main_process:
+            print(f"going on after step {self.step} (epoch {len(self.history) + 1})")
 
 
-def _report(accelerator: Accelerator, progress: tqdm, row: dict[str, float], is_kept: bool) -> None:
-    """Send an epoch to the tracker and print it."""
-    accelerator.log({name: value for name, value in row.items() if name not in ("epoch", "step")}, step=row["step"])
-    if accelerator.is_main_process:
-        progress.write(
-            f"epoch {row['epoch']}: train loss {row['train_loss']:.4f}, validation loss {row['validation_loss']:.4f}, "
-            f"validation AUROC {row['validation_auroc']:.4f}, {row['seconds']:.0f} s{' (kept)' if is_kept else ''}"
-        )
-
-
-def _optimizer(model: nn.Module, training: TrainingRecipe) -> torch.optim.Optimizer:
-    """AdamW without weight decay on biases and norms."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": training.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
-
-
-def _loader(split: PixelDataset, batch_size: int, shuffle: bool) -> DataLoader:
-    # A last batch of one picture would break batch norm, so training drops an incomplete one unless it is the only one.
-    drop_last = shuffle and len(split) > batch_size
-    return DataLoader(split, batch_size, shuffle=shuffle, drop_last=drop_last, collate_fn=_as_is)
-
-
-def _as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    return batch
-
-
-@torch.no_grad()
-def _validate(accelerator: Accelerator, model: nn.Module, loader: DataLoader, normalise: Normaliser) -> dict:
-    """Loss and AUROC on the validation split, gathered over processes without duplicates."""
-    model.eval()
-    all_logits, all_labels = [], []
-    for pixels, labels in loader:
-        with accelerator.autocast():
-            logits = model(pixel_values=normalise(pixels)).logits
-        gathered = accelerator.gather_for_metrics((logits.float(), labels))
-        all_logits.append(gathered[0].cpu())
-        all_labels.append(gathered[1].cpu())
-    logits, labels = torch.cat(all_logits), torch.cat(all_labels)
-    if not logits.isfinite().all():
-        raise ChestXrayError(
-            "training diverged: the model's outputs are no longer finite. Lower learning_rate in the recipe, "
-            'or set precision = "fp32".'
-        )
-    return {
-        "validation_loss": float(F.cross_entropy(logits, labels)),
-        "validation_auroc": auroc(labels.numpy(), logits.softmax(dim=1).numpy()),
-    }
-
-
-@torch.no_grad()
-def predict_logits(model: nn.Module, split: PixelDataset, normalise: Normaliser, batch_size: int = 64) -> np.ndarray:
-    """Classify a whole split in fp32 on one process.
-
-    Returns:
-        Logits (N, K) float32, in the order of the split.
-    """
-    model.eval()
-    logits = []
-    for start in range(0, len(split), batch_size):
-        pixels, _ = split.__getitems__(list(range(start, min(start + batch_size, len(split)))))
-        logits.append(model(pixel_values=normalise(pixels)).logits.float().cpu())
-    return torch.cat(logits).numpy()
+def _part(tensors: dict[str, Tensor], owner: str) -> dict[str, Tensor]:
+    """The tensors of one owner, by their own names."""
+    return {name.removeprefix(f"{owner}."): tensor for name, tensor in tensors.items() if name.startswith(f"{owner}.")}

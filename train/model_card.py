@@ -57,7 +57,7 @@ def _front_matter(results: dict) -> ModelCardData:
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="image-classification",
-        tags=["medical", "chest-x-ray", "timm", results["recipe"]["name"]],
+        tags=["medical", "chest-x-ray", *([] if results["remote_code"] else ["timm"]), results["recipe"]["name"]],
         metrics=["accuracy", "roc_auc"],
         model_name=results["recipe"]["name"],
         eval_results=[

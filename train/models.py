@@ -13,37 +13,116 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models import save_for_hf
+from timm.models import group_parameters, save_for_hf
 from torch import Tensor, nn
-from transformers import AutoImageProcessor, AutoModelForImageClassification
+from torch.nn.modules.batchnorm import _BatchNorm
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, PilBackend
 
 from space.errors import ChestXrayError, UsageError, check_local, first_line
-from train.recipe import ModelRecipe
+from train.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
+from train.recipe import CHOICES, ModelRecipe
 
 IMAGENET = "imagenet"
 SCRATCH = "scratch"
+TRAINABLE = CHOICES["trainable"]
 # The layer whose output is the last feature map; packages that work with hooks need its name.
 GRADCAM_LAYERS = {"mobilenetv2": "timm_model.bn2", "densenet": "timm_model.features.norm5"}
+# Networks of published studies that timm does not have, as settings of ChestCnnConfig.
+CHEST_CNNS = {
+    # Trained on covid19-image-dataset at 256 pixels; 3,926,147 parameters with three classes.
+    "chest_cnn_covid19": {
+        "num_channels": 3,
+        "widths": (16, 64, 128, 128),
+        "paddings": (0, 1, 1, 1),
+        "block_dropouts": (0.0, 0.25, 0.3, 0.4),
+        "hidden_sizes": (128, 64),
+        "hidden_dropouts": (0.25, 0.0),
+    },
+    # Trained on chest-xray-pneumonia at 150 pixels: kaggle.com/madz2000/pneumonia-detection-using-cnn-92-6-accuracy,
+    # 1,246,401 parameters with its one sigmoid output (a second logit adds 129).
+    "chest_cnn_pneumonia": {
+        "num_channels": 1,
+        "widths": (32, 64, 64, 128, 256),
+        "paddings": (1, 1, 1, 1, 1),
+        "block_dropouts": (0.0, 0.1, 0.0, 0.2, 0.2),
+        "dropout_after_pool": False,
+        "batch_norm": True,
+        "pool_ceil": True,
+        "hidden_sizes": (128,),
+        "hidden_dropouts": (0.2,),
+    },
+}
+# So that a run folder opens in this project without remote code; elsewhere its own copy of the code is used.
+AutoConfig.register(ChestCnnConfig.model_type, ChestCnnConfig)
+AutoModelForImageClassification.register(ChestCnnConfig, ChestCnnForImageClassification)
+# Pillow resizes, whichever backend is asked for: torchvision's result differs from it by one gray level.
+AutoImageProcessor.register(ChestCnnConfig, image_processor_classes={"pil": PilBackend, "torchvision": PilBackend})
 
 
-def build(recipe: ModelRecipe, labels: list[str], init: str = IMAGENET):
+def default_init(architecture: str) -> str:
+    """Where a model starts if nobody says otherwise: ImageNet, for which chest CNNs have no weights."""
+    return SCRATCH if architecture in CHEST_CNNS else IMAGENET
+
+
+def build(recipe: ModelRecipe, labels: list[str], init: str | None = None):
     """Build a model and its processor.
 
     Args:
         recipe: Architecture and picture size.
         labels: Class names in the order of the logits.
-        init: "imagenet" (from the Hub), "scratch", a .safetensors file, a run folder, or a Hub repository.
+        init: "imagenet" (from the Hub), "scratch", a .safetensors file, a run folder, or a Hub repository; None for
+            `default_init`.
 
     Returns:
-        A `TimmWrapperForImageClassification` and its image processor.
+        A `TimmWrapperForImageClassification` or `ChestCnnForImageClassification`, and its image processor.
 
     Raises:
         UsageError: The architecture or the starting weights do not exist or do not fit.
         ChestXrayError: The Hub could not be reached for the starting weights.
     """
+    make = _build_chest_cnn if recipe.architecture in CHEST_CNNS else _build_timm
+    model, processor = make(recipe, labels, default_init(recipe.architecture) if init is None else init)
+    model.config.problem_type = "single_label_classification"
+    return model, processor
+
+
+def _build_chest_cnn(recipe: ModelRecipe, labels: list[str], init: str):
+    if recipe.dropout:
+        raise UsageError(
+            f"dropout = {recipe.dropout}: {recipe.architecture} has its study's dropout rates built in; "
+            "write dropout = 0."
+        )
+    if init == IMAGENET:
+        raise UsageError(
+            f"--init imagenet: there are no ImageNet weights for {recipe.architecture}; use --init scratch (its "
+            "default) or --init PATH."
+        )
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    settings = CHEST_CNNS[recipe.architecture] | {"image_size": recipe.image_size}
+    model = ChestCnnForImageClassification(ChestCnnConfig(**settings, **names))
+    if init != SCRATCH:
+        _load_backbone(model, _start_weights(init), init)
+    processor = PilBackend(
+        do_convert_rgb=True,
+        do_resize=True,
+        size={"height": recipe.image_size, "width": recipe.image_size},
+        resample=Image.Resampling.BILINEAR,
+        do_rescale=True,
+        rescale_factor=1 / 255,
+        do_normalize=True,
+        image_mean=[0.0] * 3,
+        image_std=[1.0] * 3,
+    )
+    return model, processor
+
+
+def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
     if not timm.is_model(recipe.architecture):
-        similar = ", ".join(get_close_matches(recipe.architecture, timm.list_models(), n=6))
-        raise UsageError(f"timm has no model {recipe.architecture!r}. Similar names: {similar or 'none'}.")
+        similar = ", ".join(get_close_matches(recipe.architecture, [*CHEST_CNNS, *timm.list_models()], n=6))
+        raise UsageError(
+            f"there is no architecture {recipe.architecture!r}: it is no model of timm and none of "
+            f"{', '.join(CHEST_CNNS)}. Similar names: {similar or 'none'}."
+        )
     net = timm.create_model(recipe.architecture, num_classes=len(labels), drop_rate=recipe.dropout, pretrained=False)
     # timm's own last layer is drawn the wider, the fewer the classes: with two, training would start at a loss of 4.
     head = net.get_classifier()
@@ -53,14 +132,13 @@ def build(recipe: ModelRecipe, labels: list[str], init: str = IMAGENET):
     nn.init.trunc_normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
     if init != SCRATCH:
-        _load_backbone(net, _start_weights(net, init), init)
+        _load_backbone(net, _start_weights(init, net.pretrained_cfg.get("hf_hub_id", "")), init)
     with tempfile.TemporaryDirectory() as folder:
         _save_for_transformers(net, labels, recipe, Path(folder))
         model = AutoModelForImageClassification.from_pretrained(folder)
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     family = next((name for name in GRADCAM_LAYERS if recipe.architecture.startswith(name)), None)
     model.config.gradcam_layer = GRADCAM_LAYERS.get(family)
-    model.config.problem_type = "single_label_classification"
     return model, processor
 
 
@@ -80,8 +158,8 @@ def _save_for_transformers(net: nn.Module, labels: list[str], recipe: ModelRecip
     path.write_text(json.dumps(config))
 
 
-def _start_weights(net: nn.Module, init: str) -> dict[str, Tensor]:
-    """Find and read the starting weights: {name: tensor}, in timm's naming."""
+def _start_weights(init: str, imagenet_repo: str = "") -> dict[str, Tensor]:
+    """Find and read the starting weights: {name: tensor}, named as in the bare network."""
     check_local(init, "--init")
     path = Path(init)
     if path.is_dir():
@@ -91,7 +169,7 @@ def _start_weights(net: nn.Module, init: str) -> dict[str, Tensor]:
     elif path.suffix and path.exists() and path.suffix != ".safetensors":
         raise UsageError(f"--init {init}: weights are read from .safetensors files only.")
     if not path.is_file():
-        path = _download(net.pretrained_cfg.get("hf_hub_id", ""), init)
+        path = _download(imagenet_repo, init)
     try:
         weights = load_file(path)
     except SafetensorError as error:
@@ -116,8 +194,9 @@ def _download(imagenet_repo: str, init: str) -> Path:
 
 
 def _load_backbone(net: nn.Module, weights: dict[str, Tensor], init: str) -> None:
-    """Load all weights that fit; the head may differ in its number of classes and then stays fresh."""
-    head = f"{net.pretrained_cfg['classifier']}."
+    """Load all weights that fit; the last layer may differ in its number of classes and then stays fresh."""
+    classifier = net.get_classifier()
+    head = next(f"{name}." for name, module in net.named_modules() if module is classifier)
     own = net.state_dict()
     fitting = {name: tensor for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
     counters = {name for name in own if name.endswith("num_batches_tracked")}
@@ -125,25 +204,97 @@ def _load_backbone(net: nn.Module, weights: dict[str, Tensor], init: str) -> Non
     if lacking:
         raise UsageError(
             f"--init {init}: the weights do not fit this architecture; {len(lacking)} of {len(own)} tensors are "
-            f"missing or of another shape, first {lacking[0]!r}. Use weights of the recipe's architecture."
+            f"missing or of another shape, first {lacking[0]!r}. Use weights of the recipe's architecture and "
+            "image_size."
         )
     net.load_state_dict(fitting, strict=False)
 
 
+def save(model: nn.Module, processor, folder: Path) -> None:
+    """Write a model and its processor as a model repository: config, safetensors, preprocessing, own code if any.
+
+    A timm model's preprocessing lies in its config.json, and its processor refuses to be saved apart.
+    """
+    model.save_pretrained(folder)
+    if isinstance(processor, PilBackend):
+        processor.save_pretrained(folder)
+
+
+def _network(model: nn.Module) -> nn.Module:
+    """The network inside transformers' TimmWrapper, or the model itself."""
+    return getattr(model, "timm_model", model)
+
+
 def classifier_layer(model: nn.Module) -> nn.Linear:
     """The last linear layer: the one whose output is the logits."""
-    return model.timm_model.get_classifier()
+    return _network(model).get_classifier()
+
+
+def freeze(model: nn.Module, trainable: str) -> None:
+    """Choose which weights training may change; call it before the optimiser is made.
+
+    Args:
+        model: A model that `build` made.
+        trainable: One of `TRAINABLE`. "head": the last linear layer, or all dense layers of a chest CNN. "last-stage":
+            also what timm counts as the last stage of the features (MobileNetV2: the last block stage with conv_head
+            and its norm; DenseNet: the last dense block and norm; a transformer: its last block), or the last
+            convolution block of a chest CNN.
+
+    Raises:
+        UsageError: `trainable` is none of these, or timm does not name this architecture's stages.
+    """
+    if trainable not in TRAINABLE:
+        raise UsageError(f"trainable = {trainable!r}; it must be one of: {', '.join(TRAINABLE)}.")
+    chosen = {id(parameter) for parameter in _parameters(model, trainable)}
+    for parameter in model.parameters():
+        parameter.requires_grad = id(parameter) in chosen
+
+
+def _parameters(model: nn.Module, trainable: str) -> list[nn.Parameter]:
+    """The parameters of one of `TRAINABLE`."""
+    net = _network(model)
+    if trainable == "all":
+        return list(net.parameters())
+    if isinstance(net, ChestCnnForImageClassification):
+        stages = [net.head] if trainable == "head" else [net.head, net.features[-1]]
+        return [parameter for stage in stages for parameter in stage.parameters()]
+    if trainable == "head":
+        return list(net.get_classifier().parameters())
+    if not hasattr(net, "group_matcher"):
+        raise UsageError(
+            f"timm does not name the stages of {model.config.architecture}; use trainable = 'head' or 'all'."
+        )
+    # timm's last group is the head with whatever follows the stages, such as a norm; the one before, the last stage.
+    groups = group_parameters(net, net.group_matcher(coarse=True), return_values=True)
+    return [parameter for group in sorted(groups)[-2:] for parameter in groups[group]]
+
+
+def train_mode(model: nn.Module) -> None:
+    """Put a model in training mode, all but its frozen batch norms: their running statistics must not move."""
+    model.train()
+    for module in model.modules():
+        weights = list(module.parameters()) if isinstance(module, _BatchNorm) else []
+        if weights and not any(weight.requires_grad for weight in weights):
+            module.eval()
+
+
+def _preprocessing(processor) -> tuple[list[float], list[float], int]:
+    """Mean and deviation per channel, and the size in pixels, of either family's processor."""
+    if isinstance(processor, PilBackend):
+        return processor.image_mean, processor.image_std, processor.size["height"]
+    config = processor.data_config
+    return config["mean"], config["std"], config["input_size"][-1]
 
 
 def normalisation(processor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel, (1, 3, 1, 1) each, on intensities in [0, 1]."""
-    config = processor.data_config
-    return tuple(torch.tensor(config[key], dtype=torch.float32).view(1, 3, 1, 1) for key in ("mean", "std"))
+    mean, std, _ = _preprocessing(processor)
+    return tuple(torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1) for values in (mean, std))
 
 
 def input_size(processor) -> int:
     """Height and width in pixels of the model's input."""
-    return processor.data_config["input_size"][-1]
+    return _preprocessing(processor)[2]
 
 
 def resize(processor, image: Image.Image) -> np.ndarray:

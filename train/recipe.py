@@ -1,17 +1,19 @@
-"""Recipes: everything that decides a training run, as frozen dataclasses read from strict TOML."""
+"""Recipes: everything that decides a training run, as frozen dataclasses read from strict TOML.
+
+A key with a default may be left out; the default is always "off" or the common value.
+"""
 
 import argparse
 import math
-import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from space.errors import UsageError
+from train.strict_toml import check_keys, dump_section, parse_section, parse_value, read_toml
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-OPERATING_POINTS = ("argmax", "youden")
 
 
 @dataclass(frozen=True)
@@ -19,50 +21,100 @@ class ModelRecipe:
     """Which network is trained.
 
     Attributes:
-        architecture: Name of a timm model.
+        architecture: Name of a timm model, or of one of the chest CNNs in `train.models`.
         image_size: Height and width in pixels that pictures are squeezed to (aspect ratio not kept).
-        dropout: Dropout rate before the last layer, in [0, 1).
+        dropout: Dropout rate before the last layer of a timm model, in [0, 1); chest CNNs carry their own.
+        trainable: "all" weights, the "last-stage" of the features and the head, or the "head" alone (linear probe).
     """
 
     architecture: str
     image_size: int
-    dropout: float
+    dropout: float = 0.0
+    trainable: str = "all"
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How it is optimised: AdamW, cosine schedule with linear warm-up.
+    """How it is optimised.
 
     Attributes:
         epochs: Passes over the training split.
-        batch_size: Images per step and process.
+        batch_size: Images per forward pass and process.
+        optimizer: "adamw", "adam", "adamax", "rmsprop" or "sgd" (with Nesterov momentum of 0.9).
         learning_rate: Peak learning rate.
-        weight_decay: AdamW's, on weights of two or more dimensions (no biases, no norms).
-        warmup_epochs: Linear warm-up, in epochs.
+        schedule: "cosine" down to 0, "constant", "one-cycle" (Smith & Topin, arXiv:1708.07120), or "plateau" (lowered
+            when the selection metric stops improving; see `ControlRecipe`).
+        warmup_epochs: Linear warm-up, in epochs ("one-cycle" brings its own).
+        weight_decay: On weights of two or more dimensions (no biases, no norms).
+        accumulation_steps: Batches whose gradients are averaged into one optimiser step.
+        clip_norm: Largest norm of the gradient; 0 does not clip.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
-        precision: One of `PRECISIONS`; "auto" takes bf16 where the processor computes in it, else fp32.
-        selection_tolerance: The checkpoint kept is the latest whose validation AUROC lies within this of the highest
-            seen; smaller differences are noise on a few hundred pictures, and later weights have been cooled further.
+        ema_decay: Decay per step of an exponential moving average of the weights, which then is what is validated and
+            kept; 0 is off.
+        class_balance: "none"; "weighted-loss" (by inverse class frequency); "balanced-sampling" (every class equally
+            often, with replacement); "oversample" (pictures of smaller classes are repeated as augmented copies until
+            the classes are equal; the originals are then shown as they are).
+        precision: "auto" takes bf16 where the processor computes in it, else fp32; or "fp32", "bf16", "fp16".
+        compile: Compile the network with torch.compile.
+        tracker: Where curves are logged: "tensorboard", "trackio", "wandb" or "none".
     """
 
     epochs: int
     batch_size: int
+    optimizer: str
     learning_rate: float
-    weight_decay: float
-    warmup_epochs: float
-    label_smoothing: float
-    precision: str
-    selection_tolerance: float
+    schedule: str
+    warmup_epochs: float = 0.0
+    weight_decay: float = 0.0
+    accumulation_steps: int = 1
+    clip_norm: float = 0.0
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+    class_balance: str = "none"
+    precision: str = "auto"
+    compile: bool = False
+    tracker: str = "tensorboard"
+
+
+@dataclass(frozen=True)
+class ControlRecipe:
+    """Which weights are kept, when training ends early, when state is saved.
+
+    Attributes:
+        selection: The validation metric that chooses the weights: "auroc", "accuracy", "loss", or "robust-auroc", the
+            mean of the AUROC on validation and on its corrupted copy (`train.corruption`).
+        selection_tolerance: The weights kept are the latest whose metric lies within this of the best; smaller
+            differences are noise on a few hundred pictures, and later weights have been cooled further.
+        early_stopping_epochs: Stop after this many epochs without a better metric; 0 is off.
+        plateau_epochs: With schedule "plateau": epochs without a better metric before the learning rate is lowered.
+        plateau_factor: What it is multiplied by.
+        plateau_rollback: Whether the best weights so far are then loaded again.
+        minimum_learning_rate: What it is never lowered below.
+        ask_after_epochs: After this many epochs ask on the terminal whether to go on; 0 never asks.
+        ask_default: What happens where there is no terminal: "continue" or "stop".
+        checkpoint_steps: Save the state of training every so many steps, besides the end of each epoch; 0 is off.
+    """
+
+    selection: str = "auroc"
+    selection_tolerance: float = 0.0
+    early_stopping_epochs: int = 0
+    plateau_epochs: int = 2
+    plateau_factor: float = 0.5
+    plateau_rollback: bool = False
+    minimum_learning_rate: float = 0.0
+    ask_after_epochs: int = 0
+    ask_default: str = "continue"
+    checkpoint_steps: int = 0
 
 
 @dataclass(frozen=True)
 class AugmentationRecipe:
-    """Random changes to each training picture; 0 (or a range of equal ends) switches one off.
+    """Random changes to each training picture; by default none.
 
     Attributes:
         rotation_degrees: Rotation, uniform in +- this.
         shift: Shift along each axis as a share of its length, uniform in +- this.
-        zoom: Range of the magnification, log-uniform.
+        zoom: Range of the magnification, log-uniform (above 1 crops).
         stretch: Range of the width-to-height change, log-uniform.
         flip_probability: Chance of a left-right flip.
         gamma: Range of the exponent on intensities in [0, 1], log-uniform.
@@ -74,18 +126,18 @@ class AugmentationRecipe:
         erase_area: Range of that rectangle's share of the picture.
     """
 
-    rotation_degrees: float
-    shift: float
-    zoom: tuple[float, float]
-    stretch: tuple[float, float]
-    flip_probability: float
-    gamma: tuple[float, float]
-    contrast: float
-    brightness: float
-    blur_sigma: float
-    noise_std: float
-    erase_probability: float
-    erase_area: tuple[float, float]
+    rotation_degrees: float = 0.0
+    shift: float = 0.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    stretch: tuple[float, float] = (1.0, 1.0)
+    flip_probability: float = 0.0
+    gamma: tuple[float, float] = (1.0, 1.0)
+    contrast: float = 0.0
+    brightness: float = 0.0
+    blur_sigma: float = 0.0
+    noise_std: float = 0.0
+    erase_probability: float = 0.0
+    erase_area: tuple[float, float] = (0.02, 0.2)
 
 
 @dataclass(frozen=True)
@@ -94,11 +146,13 @@ class EvaluationRecipe:
 
     Attributes:
         positive_label: The class that a binary task looks for ("" for tasks with more classes).
-        operating_point: One of `OPERATING_POINTS`, fixed on validation: "youden" maximises sensitivity + specificity.
+        operating_point: "argmax", or "youden", which maximises sensitivity + specificity on validation.
+        test: Whether the finished run reads the test split. A study of many runs does that once, at its end.
     """
 
-    positive_label: str
-    operating_point: str
+    positive_label: str = ""
+    operating_point: str = "argmax"
+    test: bool = True
 
 
 @dataclass(frozen=True)
@@ -108,6 +162,7 @@ class Recipe:
     name: str
     model: ModelRecipe
     training: TrainingRecipe
+    control: ControlRecipe
     augmentation: AugmentationRecipe
     evaluation: EvaluationRecipe
 
@@ -115,18 +170,49 @@ class Recipe:
         """The recipe as plain nested values, as results.json records it."""
         return asdict(self)
 
+    def to_toml(self) -> str:
+        """All sections with every key, as a recipe file has them."""
+        return "\n".join(dump_section(name, asdict(getattr(self, name))) for name in SECTIONS)
 
-# Smallest and largest value of each number; of a range both ends, in order.
-RANGES = {
+
+SECTIONS = {
+    "model": ModelRecipe,
+    "training": TrainingRecipe,
+    "control": ControlRecipe,
+    "augmentation": AugmentationRecipe,
+    "evaluation": EvaluationRecipe,
+}
+REQUIRED_SECTIONS = ["model", "training"]
+CHOICES = {
+    "trainable": ("all", "last-stage", "head"),
+    "optimizer": ("adamw", "adam", "adamax", "rmsprop", "sgd"),
+    "schedule": ("cosine", "constant", "one-cycle", "plateau"),
+    "class_balance": ("none", "weighted-loss", "balanced-sampling", "oversample"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "tracker": ("tensorboard", "trackio", "wandb", "none"),
+    "selection": ("auroc", "robust-auroc", "accuracy", "loss"),
+    "ask_default": ("continue", "stop"),
+    "operating_point": ("argmax", "youden"),
+}
+LIMITS = {
     "image_size": (32, 4096),
     "dropout": (0.0, 0.99),
     "epochs": (1, 100_000),
     "batch_size": (1, 100_000),
-    "learning_rate": (0.0, math.inf),
-    "weight_decay": (0.0, math.inf),
+    "learning_rate": (1e-12, math.inf),
     "warmup_epochs": (0.0, math.inf),
+    "weight_decay": (0.0, math.inf),
+    "accumulation_steps": (1, 100_000),
+    "clip_norm": (0.0, math.inf),
     "label_smoothing": (0.0, 0.99),
+    "ema_decay": (0.0, 0.999999),
     "selection_tolerance": (0.0, 1.0),
+    "early_stopping_epochs": (0, 100_000),
+    "plateau_epochs": (1, 100_000),
+    "plateau_factor": (0.001, 0.999),
+    "minimum_learning_rate": (0.0, math.inf),
+    "ask_after_epochs": (0, 100_000),
+    "checkpoint_steps": (0, 100_000_000),
     "rotation_degrees": (0.0, 180.0),
     "shift": (0.0, 1.0),
     "zoom": (0.1, 10.0),
@@ -139,12 +225,6 @@ RANGES = {
     "noise_std": (0.0, 1.0),
     "erase_probability": (0.0, 1.0),
     "erase_area": (0.0, 0.5),
-}
-SECTIONS = {
-    "model": ModelRecipe,
-    "training": TrainingRecipe,
-    "augmentation": AugmentationRecipe,
-    "evaluation": EvaluationRecipe,
 }
 
 
@@ -168,70 +248,44 @@ def find_recipe(name_or_path: str) -> Path:
     raise UsageError(f"no recipe {name_or_path!r}. Name one of: {names}; or the path of a .toml file.")
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe strictly.
 
+    Args:
+        path: The .toml file.
+        changes: `key=value` or `section.key=value` each, put in place of what the file says; values as TOML writes
+            them, strings also without quotes.
+
     Raises:
-        UsageError: The file is no TOML, or a section or key is unknown, missing, of a wrong type or out of range; the
-            message names what is allowed.
+        UsageError: The file is no TOML; a section or key is unknown, missing, of a wrong type or out of range; or
+            settings contradict each other. The message names what is allowed.
     """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} is not valid TOML: {error}") from None
-    _check_keys(path.name, tree, list(SECTIONS))
-    sections = {name: _section(f"{path.name} [{name}]", kind, tree[name]) for name, kind in SECTIONS.items()}
+    tree = read_toml(path)
+    check_keys(path.name, tree, list(SECTIONS), REQUIRED_SECTIONS)
+    for change in changes:
+        section, key, value = _parse_change(change)
+        if isinstance(table := tree.setdefault(section, {}), dict):
+            table[key] = value
+    sections = {
+        name: parse_section(f"{path.name} [{name}]", kind, tree.get(name, {}), LIMITS, CHOICES)
+        for name, kind in SECTIONS.items()
+    }
     recipe = Recipe(path.stem, **sections)
-    _one_of(path.name, "precision", recipe.training.precision, PRECISIONS)
-    _one_of(path.name, "operating_point", recipe.evaluation.operating_point, OPERATING_POINTS)
-    for section in sections.values():
-        for key, value in vars(section).items():
-            _in_range(f"{path.name}: {key}", value, RANGES.get(key))
+    if recipe.control.ask_after_epochs and recipe.training.schedule not in ("constant", "plateau"):
+        raise UsageError(
+            f"{path.name}: ask_after_epochs lets a person change how long training takes, which schedule = "
+            f'"{recipe.training.schedule}" cannot follow. Use schedule = "plateau" or "constant", or '
+            "ask_after_epochs = 0."
+        )
     return recipe
 
 
-def _check_keys(where: str, table: Any, allowed: list[str]) -> None:
-    if not isinstance(table, dict):
-        raise UsageError(f"{where} must be a table with the keys: {', '.join(allowed)}.")
-    for problem, keys in (("unknown", set(table) - set(allowed)), ("missing", set(allowed) - set(table))):
-        if keys:
-            raise UsageError(
-                f"{where}: {problem} {', '.join(sorted(keys))}. Allowed, all required: {', '.join(allowed)}."
-            )
-
-
-def _section(where: str, kind: type, table: Any) -> Any:
-    _check_keys(where, table, [field.name for field in fields(kind)])
-    return kind(
-        **{field.name: _typed(f"{where} {field.name}", field.type, table[field.name]) for field in fields(kind)}
-    )
-
-
-def _typed(where: str, kind: Any, value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and is_number:
-        return float(value)
-    if kind is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if kind is str and isinstance(value, str):
-        return value
-    if kind == tuple[float, float] and isinstance(value, list) and len(value) == 2:
-        return tuple(_typed(where, float, item) for item in value)
-    expected = "a list of two numbers" if kind == tuple[float, float] else f"of type {kind.__name__}"
-    raise UsageError(f"{where} = {value!r}; it must be {expected}.")
-
-
-def _in_range(where: str, value: Any, limits: tuple[float, float] | None) -> None:
-    if limits is None:
-        return
-    low, high = limits
-    ends = value if isinstance(value, tuple) else (value, value)
-    if not low <= ends[0] <= ends[1] <= high:
-        shown = list(value) if isinstance(value, tuple) else value
-        order = ", the smaller end first" if isinstance(value, tuple) else ""
-        raise UsageError(f"{where} = {shown}; it must lie between {low:g} and {high:g}{order}.")
-
-
-def _one_of(where: str, key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{where}: {key} = {value!r}; it must be one of: {', '.join(allowed)}.")
+def _parse_change(change: str) -> tuple[str, str, Any]:
+    """Split `section.key=value` or `key=value` into section, key and value."""
+    name, equals, text = change.partition("=")
+    section, _, key = name.strip().rpartition(".")
+    owners = [owner for owner, kind in SECTIONS.items() if key in {field.name for field in fields(kind)}]
+    if not equals or not owners or (section and section not in owners):
+        known = "; ".join(f"{owner}: {', '.join(f.name for f in fields(kind))}" for owner, kind in SECTIONS.items())
+        raise UsageError(f"--set {change}: it must be key=value with a key of a recipe. Keys are: {known}.")
+    return section or owners[0], key, parse_value(text.strip())

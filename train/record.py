@@ -4,7 +4,6 @@ import csv
 import json
 import platform
 import shlex
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,13 +20,16 @@ from space.classifier import decide
 from space.errors import UsageError
 from train.batches import Normaliser, PixelDataset
 from train.calibration import fit_temperature, fold_temperature, negative_log_likelihood
+from train.control import METRICS
 from train.data import Data
 from train.figures import save_figures
-from train.loop import Fit, predict_logits
+from train.inference import predict_logits
+from train.job import Fit
 from train.metrics import RESAMPLES, evaluate_split, youden_threshold
 from train.model_card import METRIC_NAMES, render_card
-from train.models import classifier_layer
+from train.models import CHEST_CNNS, classifier_layer, save
 from train.recipe import RECIPES, Recipe
+from train.sampling import epoch_length
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "accelerate", "datasets", "scikit-learn", "Pillow")
 GOLDEN_SEED = 0
@@ -43,7 +45,8 @@ class Run:
 
     Attributes:
         folder: Where the run folder is being written.
-        recipe: The recipe, read from `recipe_path`.
+        recipe: The recipe, read from `recipe_path` with `changes` made to it.
+        changes: The command line's `--set key=value`.
         data: The dataset.
         seed, init, max_steps: As on the command line.
         precision: accelerate's mixed precision: "no", "bf16" or "fp16".
@@ -53,6 +56,7 @@ class Run:
     folder: Path
     recipe: Recipe
     recipe_path: Path
+    changes: tuple[str, ...]
     data: Data
     seed: int
     init: str
@@ -89,32 +93,48 @@ class Run:
     def command(self) -> str:
         """The command that made the run, with folders by their names alone: a card is no place for local paths."""
         words = ["accelerate", "launch", "train/finetune.py", "--recipe", self.recipe_name, "--dataset", self.data.name]
-        words += [
-            "--output",
-            self.folder.name.removesuffix(".partial"),
-            "--seed",
-            str(self.seed),
-            "--init",
-            self.init_name,
-        ]
-        return shlex.join(words + (["--max-steps", str(self.max_steps)] if self.max_steps else []))
+        words += ["--output", self.folder.name.removesuffix(".partial")]
+        words += ["--seed", str(self.seed), "--init", self.init_name]
+        words += ["--max-steps", str(self.max_steps)] if self.max_steps else []
+        return shlex.join(words + [word for change in self.changes for word in ("--set", change)])
+
+    @property
+    def identity(self) -> dict:
+        """What an interrupted run must agree on to be gone on with, as plain JSON values."""
+        settings = {"seed": self.seed, "init": self.init, "max_steps": self.max_steps}
+        where = {"precision": self.precision, "processes": self.processes}
+        values = {"recipe": self.recipe.to_dict(), "dataset": self.data.fingerprint} | settings | where
+        return json.loads(json.dumps(values))
+
+    def recipe_text(self) -> str:
+        """The recipe as it was run, as a recipe file: the story of the file it came from, then every key."""
+        story = [line for line in self.recipe_path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        story += [f"# Changed here: {change}" for change in self.changes]
+        return "\n".join([*story, "", self.recipe.to_toml()])
 
 
 def print_plan(run: Run, splits: dict[str, PixelDataset], device: torch.device) -> None:
     """Say what is about to happen, before anything long starts."""
     model, training = run.recipe.model, run.recipe.training
+    train, labels = splits["train"].labels.numpy(), run.data.labels
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+    classes = ", ".join(f"{label} {n:,}" for label, n in zip(labels, np.bincount(train), strict=True))
+    steps = epoch_length(train, training.class_balance) // (
+        training.batch_size * training.accumulation_steps * run.processes
+    )
     limit = f", at most {run.max_steps} steps" if run.max_steps else ""
-    print(f"model    {model.architecture}, {model.image_size} px, {' / '.join(run.data.labels)}; start: {run.init}")
-    print(f"images   {counts}")
-    print(f"training {training.epochs} epochs of batches of {training.batch_size}{limit}; seed {run.seed}")
+    batches = f"{training.batch_size} x {run.processes} x {training.accumulation_steps}"
+    print(f"model    {model.architecture}, {model.image_size} px, {' / '.join(labels)}; start: {run.init}")
+    print(f"images   {counts}; training: {classes}")
+    print(f"training {training.epochs} epochs of {max(1, steps)} steps, batches of {batches}{limit}; seed {run.seed}")
+    print(f"         {training.optimizer}, {training.schedule} schedule, class balance: {training.class_balance}")
     print(f"device   {device}, {run.processes} process(es), {run.precision_name}, {torch.get_num_threads()} threads")
 
 
 def finish_run(
-    run: Run, fitted: Fit, splits: dict[str, PixelDataset], normalise: Normaliser, device: torch.device
+    run: Run, fitted: Fit, processor, splits: dict[str, PixelDataset], normalise: Normaliser, device: torch.device
 ) -> dict:
-    """Calibrate and evaluate the kept weights in fp32, and write everything that a run folder holds.
+    """Calibrate and evaluate the weights in the run folder in fp32, and write everything that it holds besides.
 
     Temperature and operating point come from validation alone; the test split is read here, once.
 
@@ -131,12 +151,13 @@ def finish_run(
     }
     point = _operating_point(run, splits["validation"].labels.numpy(), probabilities["validation"])
     model.config.operating_point = point
-    model.save_pretrained(run.folder)
+    save(model, processor, run.folder)
     write_golden(run.folder / "golden.safetensors", model, normalise, run.recipe.model.image_size)
-    shutil.copyfile(run.recipe_path, run.folder / "recipe.toml")
+    (run.folder / "recipe.toml").write_text(run.recipe_text(), encoding="utf-8")
     results = {
         "recipe": run.recipe.to_dict(),
         "labels": run.data.labels,
+        "remote_code": run.recipe.model.architecture in CHEST_CNNS,
         "command": run.command,
         "seed": run.seed,
         "init": run.init_name,
@@ -146,7 +167,7 @@ def finish_run(
         "images": {name: len(split) for name, split in splits.items()},
         "environment": environment(device),
         "train_seconds": sum(row["seconds"] for row in fitted.history),
-        "selection": {"metric": "validation_auroc"} | fitted.kept,
+        "selection": {"metric": METRICS[run.recipe.control.selection][0], "stopped": fitted.stopped} | fitted.kept,
         "calibration": calibration,
         "operating_point": point,
         "resamples": RESAMPLES,

@@ -34,6 +34,10 @@ def test_every_recipe_loads_and_opens_with_its_story(path):
         ('precision = "fp32"', 'precision = "fp64"', "one of: auto, fp32, bf16, fp16"),
         ('"youden"', '"guess"', "one of: argmax, youden"),
         ("[model]", "[model", "not valid TOML"),
+        ('optimizer = "adamw"', 'optimizer = "lion"', "one of: adamw, adam, adamax, rmsprop, sgd"),
+        ('schedule = "cosine"', "", "missing schedule.*Required: .*schedule"),
+        ("[control]", "[control]\nask_after_epochs = 3", 'which schedule = "cosine" cannot follow'),
+        ("[control]", "[control]\nplateau_rollback = 1", "must be of type bool"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_what_is_allowed(tmp_path, old, new, message):
@@ -43,6 +47,31 @@ def test_a_wrong_recipe_is_refused_with_what_is_allowed(tmp_path, old, new, mess
     path.write_text(text.replace(old, new))
     with pytest.raises(UsageError, match=message):
         load_recipe(path)
+
+
+def test_changes_take_the_place_of_the_files_values_and_are_checked_like_them():
+    changes = ["epochs=3", "model.architecture = mobilenetv2_100", "zoom=[0.5, 2]", "compile=true", "tracker='none'"]
+    recipe = load_recipe(TINY_RECIPE, changes)
+    assert (recipe.training.epochs, recipe.model.architecture) == (3, "mobilenetv2_100")
+    assert (recipe.augmentation.zoom, recipe.training.compile) == ((0.5, 2.0), True)
+    assert recipe.training.tracker == "none"
+    assert load_recipe(TINY_RECIPE).training.epochs == 14
+    for change, message in (
+        ("epoch=3", "key=value with a key of a recipe.*training: epochs"),
+        ("model.epochs=3", "key=value with a key of a recipe"),
+        ("epochs", "key=value with a key of a recipe"),
+        ("epochs=many", "'many'; it must be of type int"),
+        ("schedule=linear", "one of: cosine, constant"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            load_recipe(TINY_RECIPE, [change])
+
+
+def test_a_recipe_written_out_is_the_same_recipe(tmp_path):
+    recipe = load_recipe(TINY_RECIPE, ["positive_label='\"quoted\" \\ ü'", "learning_rate=1e-7"])
+    path = tmp_path / "tiny.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    assert load_recipe(path) == recipe
 
 
 def test_an_unknown_recipe_name_lists_the_known_ones():

@@ -1,0 +1,142 @@
+"""The forward pass of a model on the CPU: by OpenVINO where it computes the same numbers, else by torch."""
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+# Largest difference of a logit that is still called the same: golden outputs and `pipeline()` are held to it as well.
+TOLERANCE = 1e-4
+# OpenVINO's default would compute in bfloat16 where the processor can, which moves logits by 0.1. Its hint for latency
+# gives all cores to one batch: on two cores that is fastest for one picture and no slower than two batches at a time.
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A way to compute logits.
+
+    Attributes:
+        name: "OpenVINO" or "torch".
+        logits: Normalised pictures (B, 3, H, W) float32 -> logits (B, K) float32; may be called from several threads.
+    """
+
+    name: str
+    logits: Callable[[Tensor], Tensor]
+
+
+def choose_backend(model: nn.Module, example: Tensor) -> Backend:
+    """Choose OpenVINO if it is installed, can run the model, and agrees with torch; torch otherwise.
+
+    Args:
+        model: A transformers image classifier on the CPU, in evaluation mode.
+        example: Two or more different normalised pictures (B, 3, H, W), on which the two are compared.
+
+    Returns:
+        The backend; the model itself is left as it is.
+    """
+    plain = torch_backend(model)
+    if (openvino := _import_openvino()) is None:
+        return plain
+    failures = (
+        *(RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError),
+        *(kind for kind in vars(openvino.frontend).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    )
+    try:
+        fast = openvino_backend(openvino, model, example)
+        expected = plain.logits(example)
+        # One picture alone as well: a conversion may have taken the example's batch size for a constant.
+        found = torch.cat([fast.logits(example), fast.logits(example[:1])])
+    except failures as error:
+        log.warning("OpenVINO cannot run this model (%s); torch does, more slowly.", type(error).__name__)
+        return plain
+    difference = float((found - torch.cat([expected, expected[:1]])).abs().max())
+    if not difference <= TOLERANCE:  # also where it is no number
+        log.warning("OpenVINO's logits differ by %.1e from torch's; torch computes, more slowly.", difference)
+        return plain
+    return fast
+
+
+def torch_backend(model: nn.Module) -> Backend:
+    """The model as it is."""
+
+    def logits(pixel_values: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return model(pixel_values=pixel_values).logits.float()
+
+    return Backend("torch", logits)
+
+
+def openvino_backend(openvino, model: nn.Module, example: Tensor) -> Backend:
+    """The model, converted in memory, for batches of any size.
+
+    Args:
+        openvino: The module.
+        model: See `choose_backend`.
+        example: Normalised pictures (B, 3, H, W).
+
+    Returns:
+        The backend. It computes one batch at a time, which already takes all cores.
+
+    Raises:
+        Exception: Of various kinds: an operation has no counterpart in OpenVINO.
+    """
+    with _undisturbed(), _without_gradients(model), torch.inference_mode():
+        # A function is traced in half the time of a module. torch.export, which is to replace tracing, takes seconds.
+        traced = torch.jit.trace(lambda pixels: model(pixel_values=pixels).logits, example[:1], check_trace=False)
+        converted = openvino.convert_model(traced, example_input=example[:1], input=[-1, *example.shape[1:]])
+    request = openvino.Core().compile_model(converted, "CPU", EXACT).create_infer_request()
+    lock = threading.Lock()
+
+    def logits(pixel_values: Tensor) -> Tensor:
+        pixels = pixel_values.contiguous().numpy()
+        with lock:  # the result is a view of the request's memory
+            return torch.from_numpy(request.infer([pixels], share_inputs=True)[0].copy())
+
+    return Backend("OpenVINO", logits)
+
+
+def _import_openvino():
+    """The module, without its telemetry; None if it is not installed."""
+    # Importing openvino reports to Google Analytics and leaves an identifier in the home folder, unless the package
+    # openvino_telemetry, which pip brings along, cannot be imported. What reads patients' pictures reports to no one.
+    sys.modules.setdefault("openvino_telemetry", None)
+    try:
+        import openvino
+        import openvino.frontend
+    except ImportError:
+        return None
+    return openvino
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep torch's deprecation warnings from users, and the root logger from openvino, which mutes it when it fails."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
+
+
+@contextmanager
+def _without_gradients(model: nn.Module) -> Iterator[None]:
+    """Let parameters be constants of a traced function for a while."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)

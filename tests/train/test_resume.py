@@ -1,0 +1,143 @@
+"""Interrupted runs go on as if nothing had happened, whatever was lost."""
+
+import resource
+import shutil
+
+import pytest
+import torch
+
+from space.errors import ChestXrayError, UsageError
+from tests.train.engine import make_loop, small_model, small_recipe
+from train.checkpoint import checkpoints_of, has_checkpoint
+from train.job import Interrupted
+
+# Dropout, batch norm, averaged weights, copies, momentum in channels-last memory: all that a resumed run could lose.
+EVERYTHING = (
+    "class_balance=oversample", "ema_decay=0.9", "checkpoint_steps=3", "epochs=3", "accumulation_steps=2",
+    "batch_size=4", "clip_norm=1.0", "warmup_epochs=1",
+)  # fmt: skip
+
+
+def model():
+    return small_model(dropout=0.3, batch_norm=True)
+
+
+def after(steps: int):
+    """Ask the loop to end after so many steps of this process."""
+    left = iter(range(steps - 1, -10_000, -1))
+    return lambda: 15 if next(left) <= 0 else 0
+
+
+def weights(loop) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in loop.plain.state_dict().items()}
+
+
+def same(ours, theirs) -> bool:
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def without_seconds(history):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+@pytest.fixture(scope="module", params=["adamw", "adamax", "rmsprop", "sgd"])
+def uninterrupted(request, tmp_path_factory):
+    recipe = small_recipe(*EVERYTHING, f"optimizer={request.param}")
+    loop = make_loop(tmp_path_factory.mktemp("whole"), recipe, model())
+    return recipe, loop.run(), weights(loop)
+
+
+@pytest.mark.parametrize("steps", [5, 8])
+def test_a_run_that_was_interrupted_ends_with_the_same_bits(uninterrupted, tmp_path, steps):
+    recipe, fit, expected = uninterrupted
+    with pytest.raises(Interrupted, match=f"interrupted after step {steps}.*--resume") as error:
+        make_loop(tmp_path, recipe, model(), interrupted=after(steps)).run()
+    assert error.value.exit_code == 128 + 15
+    torch.manual_seed(99)  # whatever else happened in between
+    loop = make_loop(tmp_path, recipe, small_model(dropout=0.3, batch_norm=True, seed=7))
+    again = loop.run()
+    assert same(weights(loop), expected)
+    assert without_seconds(again.history) == without_seconds(fit.history)
+    assert again.kept["epoch"] == fit.kept["epoch"]
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    """A folder with the checkpoints of steps 6 and 9, and the weights of a run that was never interrupted."""
+    recipe = small_recipe(*EVERYTHING)
+    whole = make_loop(tmp_path / "whole", recipe, model())
+    whole.run()
+    with pytest.raises(Interrupted):
+        make_loop(tmp_path / "run", recipe, model(), interrupted=after(9)).run()
+    assert has_checkpoint(tmp_path / "run")
+    return recipe, tmp_path / "run", weights(whole)
+
+
+def steps(run):
+    return sorted(path.name for path in checkpoints_of(run).glob("step-*"))
+
+
+@pytest.mark.parametrize("damage", ["truncate tensors", "flip a bit", "truncate facts", "delete facts", "lose weights"])
+def test_a_damaged_checkpoint_is_passed_over(interrupted, capsys, damage):
+    recipe, run, expected = interrupted
+    earlier, last = steps(run)
+    folder = checkpoints_of(run)
+    path = folder / last / ("state.json" if "facts" in damage else "state.safetensors")
+    if damage == "flip a bit":
+        content = bytearray(path.read_bytes())
+        content[-10] ^= 1
+        path.write_bytes(content)
+    elif damage.startswith("truncate"):
+        path.write_bytes(path.read_bytes()[:-20])
+    elif damage == "delete facts":
+        path.unlink()
+    else:  # a checkpoint refers to kept weights that are not whole
+        shutil.copytree(folder / last, folder / "step-000000012")
+        (folder / "step-000000012" / "state.safetensors").write_bytes(b"")
+        last = "step-000000012"
+    loop = make_loop(run, recipe, model())
+    loop.run()
+    assert f"checkpoint {last} is damaged" in capsys.readouterr().err
+    assert same(weights(loop), expected)
+    assert earlier != last
+
+
+def test_damaged_kept_weights_take_their_checkpoints_with_them(interrupted):
+    recipe, run, _ = interrupted
+    for path in checkpoints_of(run).glob("kept-*"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ChestXrayError, match=r"all checkpoints.*are damaged\. Delete"):
+        make_loop(run, recipe, model()).run()
+
+
+def test_another_command_cannot_go_on_with_a_run(interrupted):
+    recipe, run, _ = interrupted
+    other = dict(recipe.to_dict(), name="other")
+    with pytest.raises(UsageError, match=r"another name.* than this command"):
+        make_loop(run, recipe, model(), identity=other).run()
+
+
+def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(tmp_path):
+    recipe = small_recipe(*EVERYTHING)
+    with pytest.raises(Interrupted):
+        make_loop(tmp_path, recipe, model(), interrupted=after(4)).run()
+    before = steps(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(ChestXrayError, match=r"could not be saved.*Free some space and go on with --resume"):
+            make_loop(tmp_path, recipe, model()).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert steps(tmp_path) == before
+    assert not list(checkpoints_of(tmp_path).glob("*.partial"))
+    make_loop(tmp_path, recipe, model()).run()
+
+
+def test_only_what_is_needed_is_kept(tmp_path):
+    recipe = small_recipe("epochs=6", "checkpoint_steps=2", "selection=loss")
+    fit = make_loop(tmp_path, recipe, model()).run()
+    found = sorted(path.name for path in checkpoints_of(tmp_path).iterdir())
+    assert len(steps(tmp_path)) == 2
+    assert f"kept-{fit.kept['step']:09}.safetensors" in found
+    assert len(found) <= 4
