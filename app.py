@@ -1,6 +1,6 @@
 """The web demo: label probabilities and Grad-CAM for chest X-rays.
 
-python app.py [--model REPO_OR_DIR]     (or the environment variable MODEL_ID)
+python app.py [--model REPO_OR_DIR]     (or the environment variable MODEL_ID; TRUST_REMOTE_CODE=1 for chest CNNs)
 """
 
 import argparse
@@ -30,7 +30,8 @@ def build_demo(model: str | None = None):
 
     chosen = model or os.environ.get("MODEL_ID") or str(DEFAULT_MODEL)
     name = Path(chosen).resolve().name if Path(chosen).is_dir() else chosen
-    return build_ui(Classifier.load(chosen), name)
+    trusted = os.environ.get("TRUST_REMOTE_CODE") == "1"
+    return build_ui(Classifier.load(chosen, trust_remote_code=trusted), name)
 
 
 def _port() -> int | None:

@@ -54,10 +54,10 @@ def choose_backend(model: nn.Module, example: Tensor) -> Backend:
         expected = plain.logits(example)
         # One picture alone as well: a conversion may have taken the example's batch size for a constant.
         found = torch.cat([fast.logits(example), fast.logits(example[:1])])
+        difference = float((found - torch.cat([expected, expected[:1]])).abs().max())
     except failures as error:
         log.warning("OpenVINO cannot run this model (%s); torch does, more slowly.", type(error).__name__)
         return plain
-    difference = float((found - torch.cat([expected, expected[:1]])).abs().max())
     if not difference <= TOLERANCE:  # also where it is no number
         log.warning("OpenVINO's logits differ by %.1e from torch's; torch computes, more slowly.", difference)
         return plain

@@ -38,8 +38,8 @@ def check_code(name: str, revision: str | None, trust_remote_code: bool) -> tupl
     if not trust_remote_code:
         raise UsageError(
             f"the model {name!r} brings code of its own (auto_map in its config.json), which is not run unasked. If it "
-            f"is a network of this project ({MODULE}.py), allow that with --trust-remote-code (in Python: "
-            "trust_remote_code=True)."
+            f"is a network of this project ({MODULE}.py), allow that with --trust-remote-code (for app.py: the "
+            "environment variable TRUST_REMOTE_CODE=1)."
         )
     if not _is_ours(auto_map) or _digest(_fetch(name, f"{MODULE}.py", commit)) not in KNOWN_DIGESTS:
         raise UsageError(

@@ -18,6 +18,7 @@ os.environ |= {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_TEMP_DIR": f"{_CACHE.name}/gradio",
     "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "PASSIVE",  # processes that share cores would else spin while they wait for each other
 }
 
 from hub.convert import convert

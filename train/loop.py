@@ -7,6 +7,7 @@ the run that was never interrupted would have drawn.
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
@@ -140,12 +141,10 @@ class Loop:
             group["lr"] = rate
         train_mode(self.model)
         torch.manual_seed(random_seed(job.seed, DROPOUT, self.step, rank))
-        loss = 0.0
+        loss = torch.zeros((), device=self.accelerator.device)
         for number, batch in enumerate(batches):
-            if number + 1 < len(batches):
-                with self.accelerator.no_sync(self.model):
-                    loss = loss + self._backward(batch, number)
-            else:
+            is_last = number + 1 == len(batches)  # processes exchange gradients once a step
+            with nullcontext() if is_last else self.accelerator.no_sync(self.model):
                 loss = loss + self._backward(batch, number)
         if self.training.clip_norm:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
@@ -156,9 +155,8 @@ class Loop:
         self.losses.append(loss)
         self.step += 1
         if self.step % 10 == 1:  # reading the loss waits for the device, so not at every step
-            shown = {self.control.metric.replace("validation", "val"): f"{self.kept[self.control.metric]:.4f}"} if (
-                self.kept
-            ) else {}  # fmt: skip
+            name = self.control.metric
+            shown = {name.replace("validation", "val"): f"{self.kept[name]:.4f}"} if self.kept else {}
             self.progress.set_postfix(loss=f"{loss.item():.3f}", **shown, refresh=False)
         self.progress.update()
 

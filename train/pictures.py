@@ -108,7 +108,7 @@ def _below(root: Path) -> Iterator[str]:
 
 
 def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return (name.startswith(".") and name != "..") or name == "__MACOSX"
 
 
 def _files(root: Path, names: Iterable[str], labels: Collection[str]) -> list[Picture]:

@@ -106,6 +106,31 @@ def _predict_one(classifier: Classifier, picture: Picture) -> Prediction:
     return Prediction(picture, softmax(logits))
 
 
+def predict_to_csv(classifier: Classifier, source: str, output: Path) -> Tally:
+    """Classify a whole source into a CSV file, which appears when it is complete.
+
+    Args:
+        classifier: The model.
+        source: See `train.pictures.find_pictures`.
+        output: The file to make; see `write_csv`.
+
+    Returns:
+        What was counted.
+
+    Raises:
+        UsageError: The output exists, or there is no such source.
+        ChestXrayError: No picture could be read; nothing is written then.
+    """
+    _check_absent(output)
+    total, pictures = find_pictures(source, classifier.labels)
+    with _whole_file(output) as file:
+        predictions = tqdm(predict(classifier, pictures), total=total, desc="predicting", unit="img")
+        tally = write_csv(file, predictions, classifier.labels, classifier.operating_point)
+        if tally.unreadable == tally.total:
+            raise ChestXrayError(f"none of the {total:,} pictures could be read. The first, {tally.first_error}")
+    return tally
+
+
 def write_csv(
     file: TextIO, predictions: Iterable[Prediction], labels: Sequence[str], operating_point: dict | None
 ) -> Tally:
@@ -205,18 +230,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Classify and write."""
+    """Load the model, classify, and say how it went."""
     args = parse_args()
     disable_progress_bar()  # transformers would draw one for the weights
     _check_absent(args.output)
     classifier = Classifier.load(args.model, args.revision, args.trust_remote_code)
-    total, pictures = find_pictures(args.source, classifier.labels)
     started = time.perf_counter()
-    with _whole_file(args.output) as file:
-        predictions = tqdm(predict(classifier, pictures), total=total, desc="predicting", unit="img")
-        tally = write_csv(file, predictions, classifier.labels, classifier.operating_point)
-        if tally.unreadable == tally.total:
-            raise ChestXrayError(f"none of the {total:,} pictures could be read. The first, {tally.first_error}")
+    tally = predict_to_csv(classifier, args.source, args.output)
     rate = tally.total / (time.perf_counter() - started)
     print(f"{tally.total:,} pictures, {tally.unreadable:,} unreadable; {rate:.0f} images/s ({classifier.backend})")
     if tally.known:

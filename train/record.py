@@ -161,6 +161,7 @@ def finish_run(
         "command": run.command,
         "seed": run.seed,
         "init": run.init_name,
+        "max_steps": run.max_steps,
         "processes": run.processes,
         "precision": run.precision_name,
         "dataset": run.data.summary(),

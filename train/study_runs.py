@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -69,16 +68,14 @@ class Workplace:
     def _planned(self, run: PlannedRun) -> dict:
         """What a run is to be made with, in the terms of `_made`."""
         init = Path(run.init).name if Path(run.init).exists() else run.init
-        asked = {"seed": run.seed, "init": init, "max_steps": run.max_steps and str(run.max_steps)}
+        asked = {"seed": run.seed, "init": init, "max_steps": run.max_steps}
         # Through JSON, for in results.json tuples have become lists.
         return json.loads(json.dumps(run.recipe.to_dict())) | asked | {"dataset": self.fingerprint}
 
 
 def _made(results: dict) -> dict:
-    """What a finished run was made with: sections of the recipe, seed, init, max_steps (as text) and dataset."""
-    words = shlex.split(results["command"])
-    max_steps = words[words.index("--max-steps") + 1] if "--max-steps" in words else None
-    asked = {"seed": results["seed"], "init": results["init"], "max_steps": max_steps}
+    """What a finished run was made with: sections of the recipe, seed, init, max_steps and dataset."""
+    asked = {key: results[key] for key in ("seed", "init", "max_steps")}
     return results["recipe"] | asked | {"dataset": results["dataset"]["fingerprint"]}
 
 

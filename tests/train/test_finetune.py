@@ -4,7 +4,7 @@ import math
 import os
 import re
 import socket
-from itertools import pairwise
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +17,9 @@ from space.errors import UsageError
 from tests.conftest import REPOSITORY, TINY_RECIPE, launch_finetune, run_python
 from train.batches import Normaliser
 from train.data import load_data
-from train.loop import learning_rate_factor, use_all_cores
+from train.machine import use_all_cores
 from train.model_card import render_card
+from train.recipe import load_recipe
 
 FILES = {
     "README.md", "config.json", "figures", "golden.safetensors", "model.safetensors", "predictions.csv", "recipe.toml",
@@ -64,7 +65,9 @@ def test_the_run_folder_holds_the_contract(run_folder, results):
     assert config["problem_type"] == "single_label_classification"
     assert config["pretrained_cfg"]["crop_mode"] == "squash"
     assert config["operating_point"] == results["operating_point"]
-    assert (run_folder / "recipe.toml").read_text() == TINY_RECIPE.read_text()
+    recipe = load_recipe(run_folder / "recipe.toml")
+    assert replace(recipe, name="tiny") == load_recipe(TINY_RECIPE)
+    assert "# A recipe for tests" in (run_folder / "recipe.toml").read_text()
     assert list((run_folder / "tensorboard").rglob("events.out.tfevents.*"))
     for metrics in results["splits"]["test"].values():
         for found in metrics.values():
@@ -145,7 +148,8 @@ def test_the_cards_snippets_run(run_folder, tmp_path):
 
 def test_the_launcher_prints_plan_progress_and_results(launched):
     _, done = launched
-    assert "137 train, 15 validation, 48 test" in done.stdout
+    assert "137 train, 15 validation, 48 test; training: NORMAL 47, PNEUMONIA 90" in done.stdout
+    assert "14 epochs of 8 steps, batches of 16 x 1 x 1" in done.stdout
     assert "test, operating point" in done.stdout
     assert re.search(r"loss=\d", done.stderr)
     assert "val_auroc=" in done.stderr
@@ -200,14 +204,6 @@ def test_a_finished_run_is_never_overwritten(run_folder, dataset_folder):
     assert (run_folder / "results.json").read_bytes() == before
 
 
-def test_the_schedule_warms_up_to_its_peak_and_cools_to_zero():
-    factors = [learning_rate_factor(step, warmup=5, total=50) for step in range(51)]
-    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert factors[5] == 1.0
-    assert all(after < before for before, after in pairwise(factors[5:]))
-    assert factors[50] == pytest.approx(0, abs=1e-9)
-
-
 def test_a_positive_label_that_the_dataset_lacks_is_refused_before_training(dataset_folder, tmp_path):
     recipe = tmp_path / "other.toml"
     recipe.write_text(TINY_RECIPE.read_text().replace('"PNEUMONIA"', '"FRACTURE"'))
@@ -226,15 +222,45 @@ def test_a_run_that_diverges_says_so_and_leaves_nothing(dataset_folder, tmp_path
     assert done.returncode == 1
     assert "diverged" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "run").exists()
+    assert not list(tmp_path.glob("run*"))
 
 
-def test_two_processes_on_the_cpu_train_one_model(dataset_folder, tmp_path):
+def test_changes_of_the_recipe_are_recorded(dataset_folder, tmp_path):
     options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", tmp_path / "run", "--init", "scratch"]
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "train/finetune.py"]
-    done = run_python(*launcher, *options, "--max-steps", "3")
+    changes = ["--set", "selection=robust-auroc", "--set", "tracker=none", "--set", "test=false"]
+    done = run_python("-m", "train.finetune", *options, *changes, "--max-steps", "2")
     assert done.returncode == 0, done.stderr
     recorded = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert recorded["processes"] == 2
-    assert done.stdout.count("2 process(es)") == 1
-    assert recorded["images"]["test"] == 48
+    assert recorded["command"].endswith("--set selection=robust-auroc --set tracker=none --set test=false")
+    assert recorded["recipe"]["control"]["selection"] == "robust-auroc"
+    row = recorded["history"][0]
+    assert row["robust_auroc"] == pytest.approx((row["validation_auroc"] + row["corrupted_auroc"]) / 2)
+    assert set(recorded["splits"]) == {"validation"}
+    assert not (tmp_path / "run" / "tensorboard").exists()
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "The test split was not read" in card
+    assert "a corrupted copy of it" in card
+    assert "# Changed here: selection=robust-auroc" in (tmp_path / "run" / "recipe.toml").read_text()
+
+
+def test_a_tracker_that_is_not_installed_is_refused(dataset_folder, tmp_path):
+    options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", tmp_path / "run"]
+    done = run_python("-m", "train.finetune", *options, "--set", "tracker=wandb")
+    assert done.returncode == 2
+    assert "pip install wandb" in done.stderr
+
+
+def test_a_chest_cnn_becomes_a_run_folder_that_works_elsewhere_with_remote_code(dataset_folder, tmp_path):
+    output = tmp_path / "run"
+    options = ["--recipe", "chestcnn-pneumonia", "--dataset", dataset_folder, "--output", output]
+    done = run_python("-m", "train.finetune", *options, "--max-steps", "2", "--set", "image_size=64")
+    assert done.returncode == 0, done.stderr
+    files = {"modeling_chest_cnn.py", "preprocessor_config.json"}
+    assert {path.name for path in output.iterdir()} == FILES | files
+    remote = PIPELINE.replace("model=run)", "model=run, trust_remote_code=True)")
+    elsewhere = run_python("-c", remote, output, dataset_folder, cwd=tmp_path)
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert json.loads(elsewhere.stdout.splitlines()[-1])["worst"] < 1e-4
+    card = (output / "README.md").read_text()
+    assert "trust_remote_code=True" in card
+    assert "start: scratch" in done.stdout

@@ -2,7 +2,6 @@ import csv
 import json
 import os
 import re
-import shlex
 import sys
 import time
 
@@ -14,7 +13,7 @@ from tests.train.test_study_plan import MORE, STUDY, planned, write_study
 from train import study as study_command
 from train import study_runs
 from train.study_report import render_report
-from train.study_runs import Workplace, launch_command, run_all
+from train.study_runs import Workplace, run_all
 
 # A stand-in for training: writes what a run records, slowly or badly if told so.
 FAKE_RUN = """
@@ -38,7 +37,7 @@ def fake_launcher(monkeypatch, tmp_path):
 
     def command(place, run):
         recorded = {"recipe": run.recipe.to_dict(), "seed": run.seed, "init": run.init}
-        recorded |= {"dataset": {"fingerprint": place.fingerprint}, "command": shlex.join(launch_command(place, run))}
+        recorded |= {"max_steps": run.max_steps, "dataset": {"fingerprint": place.fingerprint}}
         return [sys.executable, "-c", FAKE_RUN, run.name, str(place.run_folder(run)), json.dumps(recorded)]
 
     monkeypatch.setattr(study_runs, "launch_command", command)
