@@ -21,7 +21,7 @@ from hub.labels import apply_map, read_map
 from hub.layout import Layout, Record
 from hub.looks import Item, Look, look_at_all
 from hub.rows import MaskFolder, RowMaker, shown_records
-from hub.source import Folder, Source, open_source
+from hub.source import open_source
 from hub.splits import Cut, Fractions, cut
 from hub.workers import cores, parse_workers
 from hub.writer import features_of, write_split
@@ -31,6 +31,7 @@ from train.data import SPLITS
 from train.duplicates import find_copies
 from train.folders import check_free, written_whole
 from train.recipe import parse_seed
+from train.sources import Folder, Source
 
 MOST_BAD = 0.05
 

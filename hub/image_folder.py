@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from hub.layout import Layout, Record, Tree, join, printable, relative
-from hub.source import Source, read_table
+from hub.source import read_table
 from space.errors import UsageError
+from train.sources import Source
 
 SPLIT_ALIASES = {
     "train": "train", "training": "train",

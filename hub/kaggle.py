@@ -8,8 +8,8 @@ from hub.image_folder import ImageFolder
 from hub.layout import Layout, Record, SplitFolders, Tree, join, relative
 from hub.radiography_sheet import read_origins
 from hub.rsna import RsnaPneumonia
-from hub.source import Source
 from space.errors import UsageError
+from train.sources import Source
 
 
 class ChestXrayPneumonia(SplitFolders):

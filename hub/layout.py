@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from posixpath import splitext
 from typing import ClassVar
 
-from hub.source import Source
+from train.sources import Source
 
 PICTURE_SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm"}
 # Listed as pictures too, so that they end in quarantine and are not overlooked.

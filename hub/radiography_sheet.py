@@ -3,8 +3,8 @@
 import io
 import zipfile
 
-from hub.source import Source
 from space.errors import UsageError, XrayError
+from train.sources import Source
 
 MAX_BYTES = 16 * 2**20  # the largest of the four, 10,192 rows, has well under 1 MiB
 

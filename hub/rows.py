@@ -9,9 +9,9 @@ from datasets import Features, Image
 from hub.layout import PICTURE_SUFFIXES, Layout, Record, printable
 from hub.looks import Look
 from hub.pictures import stored
-from hub.source import Folder, Source
 from hub.writer import Row
 from space.errors import UsageError, XrayError
+from train.sources import Folder, Source
 
 # Where a mask is: a source, and the path inside it.
 MaskFile = tuple[Source, str]

@@ -4,8 +4,9 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from hub.layout import Layout, Record, Tree, join, relative
-from hub.source import Source, read_table
+from hub.source import read_table
 from space.errors import UsageError
+from train.sources import Source
 
 
 class RsnaPneumonia(Layout):

@@ -50,8 +50,9 @@ def choose_backend(model: nn.Module, example: Tensor) -> Backend:
         *(kind for kind in vars(openvino.frontend).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     )
     try:
-        fast = openvino_backend(openvino, model, example)
-        expected = plain.logits(example)
+        with _one_torch_thread():
+            fast = openvino_backend(openvino, model, example)
+            expected = plain.logits(example)
         # One picture alone as well: a conversion may have taken the example's batch size for a constant.
         found = torch.cat([fast.logits(example), fast.logits(example[:1])])
         difference = float((found - torch.cat([expected, expected[:1]])).abs().max())
@@ -114,6 +115,17 @@ def _import_openvino():
     except ImportError:
         return None
     return openvino
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Let torch compute a few pictures in one thread: several take seconds where other processes use the cores too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from space.backends import choose_backend
 from space.errors import UsageError, check_local, first_line
 from space.gradcam import class_activation_maps
+from space.preprocessing import choose_preprocessor
 from space.remote_code import check_code
 
 
@@ -43,6 +44,7 @@ class Classifier:
         self.processor = processor
         self.labels: list[str] = [model.config.id2label[i] for i in range(model.config.num_labels)]
         self.operating_point: dict | None = getattr(model.config, "operating_point", None)
+        self._preprocess = choose_preprocessor(processor)
         self._backend = choose_backend(self.model, self.preprocess(_synthetic_pictures()))
         self.backend = self._backend.name
 
@@ -85,7 +87,7 @@ class Classifier:
 
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """Turn radiographs into the model's input, as `pipeline()` does: (B, 3, H, W) float32, normalised."""
-        return self.processor([image.convert("RGB") for image in images], return_tensors="pt")["pixel_values"]
+        return self._preprocess(images)
 
     def logits(self, images: Sequence[Image.Image]) -> Tensor:
         """Classify radiographs; may be called from several threads.

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.conftest import DEFAULT_MODEL, REPOSITORY, TINY_RECIPE
 from tests.phantoms import write_kaggle_tree
 from train.model_card import METRIC_NAMES
+from train.recipe import RECIPES
 
 README = (REPOSITORY / "README.md").read_text()
 
@@ -31,9 +32,10 @@ def test_the_commands_from_kaggle_to_a_model_run_as_written(tmp_path):
     write_kaggle_tree(tmp_path / "chest-xray-pneumonia")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
-    steps = (["python", "-m", "hub.convert"], ["accelerate", "launch", "train/finetune.py"])
+    steps = [["python", "-m", "hub.convert"], ["accelerate", "launch", "train/finetune.py"]]
+    steps += [["python", "-m", "train.predict"]]
     story = [words for words in commands() if words[:3] in steps]
-    assert len(story) == 2
+    assert len(story) == 3
     for words in story:
         words = [str(TINY_RECIPE) if word == "mobilenetv2-pneumonia" else word for word in words]
         words = [str(REPOSITORY / word) if word == "train/finetune.py" else word for word in words]
@@ -42,6 +44,12 @@ def test_the_commands_from_kaggle_to_a_model_run_as_written(tmp_path):
         assert done.returncode == 0, done.stderr
     app = next(words for words in commands() if words[:2] == ["python", "app.py"])
     assert (tmp_path / app[app.index("--model") + 1] / "model.safetensors").is_file()
+    assert "PNEUMONIA" in (tmp_path / "predictions.csv").read_text()
+
+
+def test_the_table_of_recipes_is_complete():
+    named = set(re.findall(r"`((?:best|chestcnn|mobilenetv2|densenet\d+)-\w+)`", README))
+    assert named == {path.stem for path in RECIPES.glob("*.toml")}
 
 
 def test_the_results_are_the_bundled_models():

@@ -118,8 +118,8 @@ def main() -> None:
         project_dir=run.folder,
         dynamo_backend="inductor" if training.compile else None,
     )
-    writing = written_whole(args.output, args.resume, has_checkpoint) if accelerator.is_main_process else nullcontext()
-    with writing:
+    resume = has_checkpoint(run.folder)  # only with --resume: parse_args saw to that
+    with written_whole(args.output, resume, has_checkpoint) if accelerator.is_main_process else nullcontext():
         results = train(run, accelerator)
         if results:
             hide_hostname(run.folder)

@@ -139,7 +139,8 @@ class Loop:
         rate = self._rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        train_mode(self.model)
+        if not self.plain.training:
+            train_mode(self.model)
         torch.manual_seed(random_seed(job.seed, DROPOUT, self.step, rank))
         loss = torch.zeros((), device=self.accelerator.device)
         for number, batch in enumerate(batches):

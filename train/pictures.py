@@ -1,22 +1,21 @@
 """Pictures to classify, wherever they are: a dataset, a folder, a zip that is not trusted, a glob pattern, one file."""
 
 import glob
-import os
 import re
 import zipfile
-import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import datasets
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from space.errors import ChestXrayError, UsageError, XrayError, check_local, first_line
-from space.xray import Limits
+from space.errors import UsageError, check_local, first_line
 from train.data import content_digest
 from train.folders import cache_folder
+from train.sources import Folder, Source, Zip
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
 MAGIC = re.compile(r"[*?\[]")
@@ -24,10 +23,6 @@ KINDS = (
     "a dataset folder made by `python -m hub.convert`, a folder of pictures, a .zip, a picture, a glob pattern in "
     "quotes, or a dataset repository OWNER/NAME on the Hub"
 )
-# What the zip reader raises on damaged files and members.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
-# Kaggle's zips have no other compression, and Python's readers of the others do not bound what they unpack at a time.
-COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
 @dataclass(frozen=True)
@@ -36,13 +31,13 @@ class Picture:
 
     Attributes:
         source: Its path inside what the user named; in a dataset, the column of that name.
-        stored: Its file, its bytes, or its place in a zip.
+        stored: Its file, its bytes, or what reads them.
         split, patient, label: As a dataset states them, "" where unknown. Outside datasets `label` is the name of the
             picture's folder, if the model has a class of that name.
     """
 
     source: str
-    stored: "Path | bytes | _Member"
+    stored: Path | bytes | Callable[[], bytes]
     split: str = ""
     patient: str = ""
     label: str = ""
@@ -51,9 +46,9 @@ class Picture:
         """What `space.xray.read_xray` takes.
 
         Raises:
-            XrayError: The picture is a damaged or too large member of a zip.
+            XrayError: The picture cannot be read where it stands, or is too large.
         """
-        return self.stored.read() if isinstance(self.stored, _Member) else self.stored
+        return self.stored() if callable(self.stored) else self.stored
 
 
 def find_pictures(source: str, labels: Collection[str]) -> tuple[int, Iterable[Picture]]:
@@ -68,14 +63,15 @@ def find_pictures(source: str, labels: Collection[str]) -> tuple[int, Iterable[P
 
     Raises:
         UsageError: There is no such source, or no picture in it.
-        ChestXrayError: The zip is damaged.
+        ChestXrayError: The zip is damaged or hostile.
     """
     path = Path(source)
     if path.is_dir() and not _is_dataset(path):
-        found = _files(path, _below(path), labels)
+        found = _inside(Folder(path), labels, path.absolute().name)
+    elif path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
+        found = _inside(Zip(path), labels, "")
     elif path.is_file():
-        is_zip = path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
-        found = _members(path, labels) if is_zip else _files(path.parent, [path.name], labels)
+        found = _files(path.parent, [path.name], labels)
     elif MAGIC.search(source) and not path.exists():
         found = _matches(path, labels)
     else:
@@ -92,27 +88,18 @@ def _is_dataset(folder: Path) -> bool:
     return any(True for pattern in ("*.parquet", "data/*.parquet") for _ in folder.glob(pattern))
 
 
-def _below(root: Path) -> Iterator[str]:
-    """Paths of the pictures below a folder; those of hidden and junk folders are left out."""
-    seen = set()
-    # Links to folders are followed, since large data often stand behind one, but no folder is entered twice.
-    for folder, names, files in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:
-            names.clear()
-            continue
-        seen.add(real)
-        names[:] = [name for name in names if not _is_junk(name)]
-        for name in files:
-            if name.lower().endswith(SUFFIXES) and not _is_junk(name):
-                yield Path(folder, name).relative_to(root).as_posix()
-
-
-def _is_junk(name: str) -> bool:
-    return (name.startswith(".") and name != "..") or name == "__MACOSX"
+def _inside(source: Source, labels: Collection[str], root: str) -> list[Picture]:
+    """The pictures in a folder or zip, in order; `root` is the name of the folder itself."""
+    found = []
+    for name in source.sizes:
+        if name.lower().endswith(SUFFIXES):
+            parent = PurePosixPath(root, name).parent.name
+            found.append(Picture(name, partial(source.read, name), label=parent if parent in labels else ""))
+    return found
 
 
 def _files(root: Path, names: Iterable[str], labels: Collection[str]) -> list[Picture]:
-    """The files among some paths below a folder; a pipe would make its reader wait forever."""
+    """The files among some paths below a folder, whatever their names."""
     root = root.absolute()
     paths = {name: root / name for name in names}
     return [
@@ -127,47 +114,6 @@ def _matches(pattern: Path, labels: Collection[str]) -> list[Picture]:
     fixed = next(i for i, part in enumerate(pattern.parts) if MAGIC.search(part))
     root = Path(*pattern.parts[:fixed])
     return _files(root, glob.glob(str(Path(*pattern.parts[fixed:])), root_dir=root, recursive=True), labels)
-
-
-@dataclass(frozen=True)
-class _Member:
-    """A file inside a zip."""
-
-    archive: zipfile.ZipFile
-    info: zipfile.ZipInfo
-
-    def read(self, limit: int = Limits.max_bytes) -> bytes:
-        """Its bytes: never more than `limit` are unpacked, whatever its header states.
-
-        Raises:
-            XrayError: It is damaged, encrypted, too large, or compressed in an unusual way.
-        """
-        if self.info.compress_type not in COMPRESSIONS:
-            raise XrayError("unsupported", "The zip's member is compressed in an unusual way; only deflate is read.")
-        try:
-            with self.archive.open(self.info) as member:
-                data = member.read(limit + 1)
-        except DAMAGE as error:
-            raise XrayError("damaged", f"The zip's member cannot be read: {first_line(error)}") from None
-        if len(data) > limit:
-            raise XrayError("too_many_bytes", f"The file has more than {limit / 2**20:.0f} MiB.")
-        return data
-
-
-def _members(path: Path, labels: Collection[str]) -> list[Picture]:
-    """The pictures inside a zip, which stays packed: nothing is written to disk."""
-    try:
-        # With a file that is given to it open, ZipFile needs no counting of its readers, which threads would disturb.
-        archive = zipfile.ZipFile(path.open("rb"))
-    except DAMAGE as error:
-        raise ChestXrayError(f"{path} cannot be read as a zip: {first_line(error)} Download it again.") from None
-    found = []
-    for info in sorted(archive.infolist(), key=lambda info: info.filename):
-        *folders, name = PurePosixPath(info.filename).parts or [""]
-        if name.lower().endswith(SUFFIXES) and not info.is_dir() and not any(map(_is_junk, [*folders, name])):
-            label = folders[-1] if folders and folders[-1] in labels else ""
-            found.append(Picture(info.filename, _Member(archive, info), label=label))
-    return found
 
 
 def _rows(source: str) -> tuple[int, Iterator[Picture]]:

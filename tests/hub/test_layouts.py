@@ -11,9 +11,10 @@ from openpyxl import Workbook
 from hub.kaggle import LAYOUTS, recognise
 from hub.labels import apply_map
 from hub.layout import Record
-from hub.source import Zip, open_source
+from hub.source import open_source
 from space.errors import UsageError
 from tests.phantoms import write_pictures
+from train.sources import Zip
 
 
 def read(folder, layout: str | None = None) -> tuple[str, list[Record]]:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.source import Folder, Zip, open_source
+from hub.source import open_source
 from space.errors import ChestXrayError, UsageError, XrayError
 from tests.conftest import run_python
 from tests.phantoms import write_pictures
+from train.sources import Folder, Zip
 
 
 def write_zip(path, members: dict[str, bytes], **options):
