@@ -3,11 +3,14 @@ import csv
 import gradio_client
 import numpy as np
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from PIL import Image
 
 from tests.conftest import run_python
 from tests.server import running_app
+from train.models import build, save
+from train.recipe import ModelRecipe
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +94,19 @@ def test_a_missing_model_or_a_wrong_port_is_one_clear_message(tmp_path):
     assert "Traceback" not in done.stderr
     done = run_python("app.py", GRADIO_SERVER_PORT="many")
     assert (done.returncode, "must be a port number" in done.stderr) == (2, True)
+
+
+def test_a_chest_cnn_is_served_only_if_its_code_is_trusted(tmp_path):
+    torch.manual_seed(0)
+    model, processor = build(ModelRecipe("chest_cnn_covid19", 64), ["Covid", "Normal", "Viral Pneumonia"])
+    save(model, processor, tmp_path / "cnn")
+    refused = run_python("app.py", "--model", tmp_path / "cnn")
+    assert refused.returncode == 2
+    assert "TRUST_REMOTE_CODE=1" in refused.stderr
+    Image.fromarray(np.full((70, 60), 90, np.uint8)).save(tmp_path / "a.png")
+    with running_app("--model", tmp_path / "cnn", TRUST_REMOTE_CODE="1") as address:
+        client = Client(address, verbose=False)
+        answer = client.predict(handle_file(str(tmp_path / "a.png")), api_name="/classify")
+        heat = client.predict(handle_file(str(tmp_path / "a.png")), "Covid", api_name="/explain")
+    assert {entry["label"] for entry in answer["confidences"]} == {"Covid", "Normal", "Viral Pneumonia"}
+    assert Image.open(heat).size == (60, 70)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -182,13 +183,16 @@ class TrainingBatches:
         # A small last batch would upset batch norm, so an incomplete one is left out unless it is the only one.
         self.per_step = min(length, training.batch_size * processes * training.accumulation_steps)
         self.steps = length // self.per_step
+        self.smallest = self.per_step // training.accumulation_steps // processes  # pictures of one forward pass
         self._resident = _on_device(split, device)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
         """The optimiser steps of an epoch from step `first` on: for each, the batches to accumulate."""
         order = epoch_order(self.labels, self.training.class_balance, self.seed, epoch)
         waiting: deque[Future[list[Batch]]] = deque()
-        with ThreadPoolExecutor(1) as pool:
+        # Threads begin on the first GPU, whichever one their process works on.
+        choose = partial(torch.cuda.set_device, self.device) if self.device.type == "cuda" else None
+        with ThreadPoolExecutor(1, initializer=choose) as pool:
             for step in range(first, self.steps):
                 here = slice(step * self.per_step, (step + 1) * self.per_step)
                 waiting.append(pool.submit(self._batches, order.indices[here], order.augmented[here]))

@@ -105,7 +105,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     Raises:
         ChestXrayError: There are checkpoints, but all are damaged.
     """
-    steps = _steps(folder)
+    steps, damaged = _steps(folder), []
     for path in reversed(steps):
         try:
             found = json.loads((path / FACTS).read_text())
@@ -113,10 +113,13 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
             whole = _text_digest(content) == found["digest"] and _digest(path / TENSORS) == content[TENSORS]
             kept = content["facts"]["kept"]
             if whole and (kept is None or _digest(folder / kept["file"]) == kept["sha256"]):
+                for other in damaged:  # else it would count as one of the last two
+                    shutil.rmtree(other, ignore_errors=True)
                 return Checkpoint(content["step"], load_file(path / TENSORS), content["facts"])
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             pass  # said below, whatever it was that does not fit
         print(f"checkpoint {path.name} is damaged and passed over", file=sys.stderr)
+        damaged.append(path)
     if steps:
         raise ChestXrayError(f"all checkpoints in {folder} are damaged. Delete {folder.parent} to start afresh.")
     return None

@@ -71,10 +71,11 @@ class Control:
 
     Args:
         recipe: The recipe.
-        ask: Called with the epochs done and the learning rate where `can_ask()`; None follows `ask_default`.
+        ask: Asks a person (see `ask_person`). None, and the answer None, mean that there is nobody to ask: then
+            `ask_default` holds.
     """
 
-    def __init__(self, recipe: Recipe, ask: Callable[[int, int, float], Answer] | None = None):
+    def __init__(self, recipe: Recipe, ask: Callable[[int, int, float], Answer | None] | None = None):
         self.recipe: ControlRecipe = recipe.control
         self.training = recipe.training
         self.ask = ask
@@ -96,9 +97,6 @@ class Control:
         stale = len(state.scores) - 1 - state.scores.index(max(state.scores))
         if recipe.early_stopping_epochs and stale >= recipe.early_stopping_epochs:
             state.stopped = f"{column} has not become better for {stale} epochs"
-        elif state.ask_at and len(state.scores) >= state.ask_at:
-            self._ask()
-        if state.stopped:
             notes.append(f"stopped after epoch {len(state.scores)}: {state.stopped}")
         return Decision(keep, rollback and not keep, notes)
 
@@ -117,15 +115,23 @@ class Control:
         notes.append(f"{self.metric} stopped improving: learning rate is now {rate * lowered:.3g}{back}")
         return recipe.plateau_rollback
 
-    def _ask(self) -> None:
+    def ask_if_due(self) -> bool:
+        """Ask whether to go on, if it is time to; returns whether it was."""
         state, done = self.state, len(self.state.scores)
+        if state.stopped or not state.ask_at or done < state.ask_at:
+            return False
         rate = self.training.learning_rate * state.rate_scale
+        answer = self.ask(done, state.epochs, rate) if self.ask else None
         default = Answer(0 if self.recipe.ask_default == "stop" else None)
-        answer = self.ask(done, state.epochs, rate) if self.ask else default
+        self._obey(answer or default, done)
+        if state.stopped and not answer:
+            state.stopped = 'nobody could be asked whether to go on, and the recipe says ask_default = "stop"'
+        return True
+
+    def _obey(self, answer: Answer, done: int) -> None:
+        state = self.state
         if answer.epochs == 0:
-            state.stopped = (
-                "asked to" if self.ask else 'the recipe says ask_default = "stop", and nobody could be asked'
-            )
+            state.stopped = "asked to"
             return
         state.ask_at = done + answer.epochs if answer.epochs else 0
         state.epochs = max(state.epochs, state.ask_at)
@@ -143,14 +149,19 @@ def can_ask() -> bool:
         return False
 
 
-def ask_person(done: int, epochs: int, learning_rate: float) -> Answer:
+def ask_person(done: int, epochs: int, learning_rate: float) -> Answer | None:
     """Ask on the terminal whether to go on, for how long, and with which learning rate (study E's dialogue).
 
     Args:
         done: Epochs done.
         epochs: Epochs after which training would end.
         learning_rate: The present one.
+
+    Returns:
+        The answer; None where nobody can give one.
     """
+    if not can_ask():
+        return None
     try:
         more = _answer(
             f"{done} of {epochs} epochs are done. Continue? Enter: yes, to the end; a number: that many more epochs, "
@@ -163,7 +174,7 @@ def ask_person(done: int, epochs: int, learning_rate: float) -> Answer:
         rate = _answer(f"Learning rate? Enter: {learning_rate:g} as now. ", lambda text: float(text) if text else None,
                        lambda value: value is None or 0 < value < math.inf)  # fmt: skip
     except EOFError:
-        return Answer(None)
+        return None
     return Answer(more, rate)
 
 

@@ -11,6 +11,7 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from PIL import Image
+from yaml import YAMLError
 
 from space.errors import UsageError, check_local, first_line
 from train.folders import cache_folder
@@ -39,11 +40,12 @@ class Data:
     license: str
     citation: str
 
-    def summary(self) -> dict[str, str]:
-        """What results.json records: never a local path."""
+    def summary(self, with_test: bool = True) -> dict[str, str]:
+        """What results.json records, never a local path; with the size of the test pictures, if they were read."""
         names = ("name", "fingerprint", "title", "license", "citation")
         facts = {name: getattr(self, name) for name in names}
-        return facts | ({"test_picture_size": commonest_size(self.splits["test"])} if "test" in self.splits else {})
+        has_test = with_test and "test" in self.splits
+        return facts | ({"test_picture_size": commonest_size(self.splits["test"])} if has_test else {})
 
 
 def load_data(folder_or_repo: str) -> Data:
@@ -56,6 +58,8 @@ def load_data(folder_or_repo: str) -> Data:
     digest = content_digest(Path(folder_or_repo))
     splits = _open(folder_or_repo, digest)
     labels = next(iter(splits.values())).features["label"].names
+    if len(labels) < 2:
+        raise UsageError(f"--dataset {folder_or_repo} has one class, {labels[0]}; to tell apart, there must be two.")
     for name, split in splits.items():
         present = set(split["label"])
         if absent := [label for index, label in enumerate(labels) if index not in present]:
@@ -70,7 +74,8 @@ def load_data(folder_or_repo: str) -> Data:
 def commonest_size(split: datasets.Dataset) -> str:
     """The size that most pictures of a split are stored in, as "WIDTH x HEIGHT (k of n)"."""
     encoded = split.select_columns("image").cast_column("image", datasets.Image(decode=False))
-    sizes = Counter(Image.open(io.BytesIO(row["image"]["bytes"])).size for row in encoded)
+    stored = (row["image"] for row in encoded)
+    sizes = Counter(Image.open(io.BytesIO(one["bytes"]) if one["bytes"] else one["path"]).size for one in stored)
     (width, height), n = sizes.most_common(1)[0]
     return f"{width} x {height} ({n:,} of {len(split):,})"
 
@@ -94,7 +99,7 @@ def _open(folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset
         # folder converted anew is not answered from the memory of the old one.
         cache = str(cache_folder() / "datasets" / digest[:16]) if digest else None
         found = datasets.load_dataset(folder_or_repo, cache_dir=cache)
-    except (DatasetsError, OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
+    except (DatasetsError, OSError, ValueError, YAMLError, HFValidationError, HfHubHTTPError) as error:
         raise UsageError(
             f"--dataset {folder_or_repo} cannot be opened as a dataset: {first_line(error)} Give a folder made by "
             "`python -m hub.convert`, or a dataset repository on the Hub that can be reached from here."
@@ -117,7 +122,9 @@ def _open(folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset
 
 def _card_data(folder_or_repo: str) -> dict:
     path = Path(folder_or_repo)
+    if path.is_dir() and not (path / "README.md").is_file():
+        return {}
     try:
         return DatasetCard.load(path / "README.md" if path.is_dir() else folder_or_repo).data.to_dict()
-    except (FileNotFoundError, EntryNotFoundError, RepositoryNotFoundError):
+    except (EntryNotFoundError, RepositoryNotFoundError):
         return {}

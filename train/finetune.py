@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 if not __package__:  # as a script, `train/` itself would come first and shadow packages
@@ -15,15 +16,15 @@ if not __package__:  # as a script, `train/` itself would come first and shadow 
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import set_seed
+from accelerate.utils import InitProcessGroupKwargs, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from space.errors import UsageError, run_cli
 from train.batches import CORRUPTED, Normaliser, load_pixels
 from train.checkpoint import checkpoints_of, has_checkpoint
-from train.control import ask_person, can_ask
+from train.control import ask_person
 from train.data import load_data
-from train.folders import check_free, partial_of, written_whole
+from train.folders import check_free, locked, partial_of, written_whole
 from train.job import Fit, Job
 from train.loop import Loop
 from train.machine import EndRequest, check_tracker, mixed_precision, use_all_cores
@@ -55,11 +56,13 @@ def parse_args() -> argparse.Namespace:
     if args.max_steps is not None and args.max_steps < 1:
         raise UsageError(f"--max-steps {args.max_steps}: it must be at least 1.")
     check_free(args.output)
-    if not args.resume and has_checkpoint(partial_of(args.output)):
-        raise UsageError(
-            f"--output {args.output}: an interrupted run lies in {partial_of(args.output).name} beside it. Add "
-            "--resume to go on with it, or delete that folder to start afresh."
-        )
+    partial = partial_of(args.output)
+    if not args.resume and has_checkpoint(partial):
+        with locked(partial):  # else it is no interrupted run, but one that is under way
+            raise UsageError(
+                f"--output {args.output}: an interrupted run lies in {partial.name} beside it. Add --resume to go on "
+                "with it, or delete that folder to start afresh."
+            )
     return args
 
 
@@ -70,7 +73,9 @@ def prepare(args: argparse.Namespace) -> Run:
     check_tracker(recipe.training.tracker)
     data = load_data(args.dataset)
     # Without a GPU, processes started by torchrun find each other only if accelerate is told that they run on the CPU.
-    state = PartialState(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
+    cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
+    # Others wait while the main process decodes pictures and evaluates, which may take longer than NCCL's 10 minutes.
+    state = PartialState(cpu=cpu, **InitProcessGroupKwargs(timeout=timedelta(hours=4)).to_kwargs())
     precision = mixed_precision(recipe.training.precision, state.device)
     init = args.init or default_init(recipe.model.architecture)
     asked = (args.seed, init, args.max_steps)
@@ -92,7 +97,7 @@ def train(run: Run, accelerator: Accelerator) -> dict | None:
     accelerator.init_trackers("tensorboard" if recipe.training.tracker == "tensorboard" else "chest-xray")
     if main:
         print_plan(run, splits, accelerator.device)
-    ask = ask_person if run.processes == 1 and can_ask() else None
+    ask = ask_person if run.processes == 1 else None
     with EndRequest() if run.processes == 1 else nullcontext(lambda: 0) as ending:
         job = Job(recipe, model, splits, normalise, run.folder, run.seed, run.max_steps, run.identity, ask, ending)
         fitted: Fit = Loop(accelerator, job).run()
@@ -100,7 +105,6 @@ def train(run: Run, accelerator: Accelerator) -> dict | None:
     if main:
         save(model, processor, run.folder)
         results = finish_run(run, fitted, processor, splits, normalise, accelerator.device)
-        shutil.rmtree(checkpoints_of(run.folder))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return results
@@ -124,6 +128,8 @@ def main() -> None:
         if results:
             hide_hostname(run.folder)
     if results:
+        # Only now: until the folder stood in its place, an error would have left nothing to go on from.
+        shutil.rmtree(checkpoints_of(args.output))
         print_results(results, args.output)
 
 

@@ -19,6 +19,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CHEST_XRAY_CACHE", default))
 
 
+def public_name(path_or_repo: str) -> str:
+    """What may be published of a path or repository that a user named: of a local path, even of one that is gone by
+    now, its last part alone."""
+    path = Path(path_or_repo)
+    is_local = path.exists() or path.is_absolute() or len(path.parts) > 2 or path_or_repo.startswith((".", "~"))
+    return path.name if is_local else path_or_repo
+
+
 def check_free(path: Path) -> None:
     """Refuse an output folder that already holds something.
 
@@ -63,7 +71,7 @@ def written_whole(
     check_free(path)
     partial = partial_of(path)
     partial.mkdir(parents=True, exist_ok=True)
-    with _locked(partial):
+    with locked(partial):
         if not resume:
             _empty(partial)
         try:
@@ -79,8 +87,12 @@ def written_whole(
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        UsageError: Another process holds it.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -38,7 +38,7 @@ class Job:
     seed: int
     max_steps: int | None
     identity: dict[str, Any]
-    ask: Callable[[int, int, float], Answer] | None = None
+    ask: Callable[[int, int, float], Answer | None] | None = None
     interrupted: Callable[[], int] = lambda: 0
 
 

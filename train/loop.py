@@ -29,7 +29,7 @@ from train.batches import Batch, TrainingBatches
 from train.control import Control, ControlState, Decision
 from train.inference import validate
 from train.job import Fit, Interrupted, Job
-from train.models import freeze, train_mode
+from train.models import check_batch_norm, freeze, train_mode
 from train.optimization import build_optimizer, rate_factor
 from train.sampling import AUGMENTATION, DROPOUT, random_seed
 
@@ -46,6 +46,9 @@ class Loop:
         training = job.recipe.training
         self.accelerator, self.job, self.training = accelerator, job, training
         freeze(job.model, job.recipe.model.trainable)
+        ranks = (accelerator.process_index, accelerator.num_processes)
+        self.batches = TrainingBatches(job.splits["train"], training, job.seed, accelerator.device, *ranks)
+        check_batch_norm(job.model, self.batches.smallest)
         model = job.model.to(memory_format=torch.channels_last)
         self.model, self.optimizer = accelerator.prepare(model, build_optimizer(model, training))
         self.plain = accelerator.unwrap_model(self.model, keep_torch_compile=False)
@@ -54,8 +57,6 @@ class Loop:
             self.average = AveragedModel(
                 self.plain, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay), use_buffers=True
             )
-        ranks = (accelerator.process_index, accelerator.num_processes)
-        self.batches = TrainingBatches(job.splits["train"], training, job.seed, accelerator.device, *ranks)
         self.augment = Augmenter(job.recipe.augmentation, accelerator.device)
         weights = self.batches.weights
         self.class_weights = None if weights is None else torch.from_numpy(weights).float().to(accelerator.device)
@@ -92,11 +93,22 @@ class Loop:
             total=self.total, initial=self.step, desc="training", unit="step",
             disable=not self.accelerator.is_main_process,
         ) as self.progress:  # fmt: skip
-            while not self.control.state.stopped and len(self.history) * self.batches.steps < self.total:
+            while self._goes_on():
                 self._epoch()
         self._load_kept(self.plain)
         self.accelerator.wait_for_everyone()
         return Fit(self.history, self.kept, self.control.state.stopped)
+
+    def _goes_on(self) -> bool:
+        """Whether another epoch is due, of which a person may have a say; the state is saved already."""
+        self._check_interrupted()
+        if self.control.ask_if_due():
+            if (state := self.control.state).stopped and self.accelerator.is_main_process:
+                self.progress.write(f"stopped after epoch {len(self.history)}: {state.stopped}")
+            self.progress.total = self.total
+            self._save()
+            self._check_interrupted()
+        return not self.control.state.stopped and len(self.history) * self.batches.steps < self.total
 
     def _limit(self, epochs: int) -> int:
         return min(self.batches.steps * epochs, self.job.max_steps or math.inf)
@@ -110,8 +122,9 @@ class Loop:
             self._optimise(batches)
             self.seconds = time.perf_counter() - started
             self._save_if_due()
-        loss = self.accelerator.reduce(torch.stack(self.losses).mean(), "mean")
-        row = {"epoch": len(self.history) + 1, "step": self.step, "train_loss": float(loss)}
+        losses = self._shared_losses()
+        # A step that fp16 had to skip may have no finite loss.
+        row = {"epoch": len(self.history) + 1, "step": self.step, "train_loss": float(losses[losses.isfinite()].mean())}
         row["learning_rate"] = self._rate(self.step - 1)
         row |= validate(self.accelerator, self.evaluated, self.job.splits, self.job.normalise)
         row["seconds"] = time.perf_counter() - started
@@ -197,11 +210,19 @@ class Loop:
 
     def _save_if_due(self) -> None:
         """Save between epochs, every so many steps and when the process is asked to end."""
-        every, asked = self.job.recipe.control.checkpoint_steps, self.job.interrupted()
-        if asked or (every and self.step % every == 0):
+        every = self.job.recipe.control.checkpoint_steps
+        if self.job.interrupted() or (every and self.step % every == 0):
             self._save()
-        if asked:
-            raise Interrupted(self.step, asked)
+        self._check_interrupted()
+
+    def _check_interrupted(self) -> None:
+        """Give way to a signal, once the state is saved."""
+        if self.step and (signal := self.job.interrupted()):
+            raise Interrupted(self.step, signal)
+
+    def _shared_losses(self) -> Tensor:
+        """The losses of the epoch so far, (steps,); each process knows only its share of them."""
+        return self.accelerator.reduce(torch.stack(self.losses), "mean") if self.losses else torch.zeros(0)
 
     def _save(self) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in self.plain.state_dict().items()}
@@ -214,7 +235,7 @@ class Loop:
             "history": self.history,
             "kept": self.kept_file,
             "kept_row": self.kept,
-            "losses": [loss.item() for loss in self.losses],
+            "losses": self._shared_losses().tolist(),
             "seconds": self.seconds,
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
         }

@@ -8,22 +8,17 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models import group_parameters, save_for_hf
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, PilBackend
 
-from space.errors import ChestXrayError, UsageError, check_local, first_line
+from space.errors import UsageError, first_line
 from train.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 from train.recipe import CHOICES, ModelRecipe
+from train.start_weights import IMAGENET, SCRATCH, load_start
 
-IMAGENET = "imagenet"
-SCRATCH = "scratch"
 TRAINABLE = CHOICES["trainable"]
 # The layer whose output is the last feature map; packages that work with hooks need its name.
 GRADCAM_LAYERS = {"mobilenetv2": "timm_model.bn2", "densenet": "timm_model.features.norm5"}
@@ -101,7 +96,7 @@ def _build_chest_cnn(recipe: ModelRecipe, labels: list[str], init: str):
     settings = CHEST_CNNS[recipe.architecture] | {"image_size": recipe.image_size}
     model = ChestCnnForImageClassification(ChestCnnConfig(**settings, **names))
     if init != SCRATCH:
-        _load_backbone(model, _start_weights(init), init)
+        load_start(model, init, labels)
     processor = PilBackend(
         do_convert_rgb=True,
         do_resize=True,
@@ -123,7 +118,10 @@ def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
             f"there is no architecture {recipe.architecture!r}: it is no model of timm and none of "
             f"{', '.join(CHEST_CNNS)}. Similar names: {similar or 'none'}."
         )
-    net = timm.create_model(recipe.architecture, num_classes=len(labels), drop_rate=recipe.dropout, pretrained=False)
+    try:
+        net = timm.create_model(recipe.architecture, num_classes=len(labels), drop_rate=recipe.dropout)
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"timm cannot make {recipe.architecture!r}: {first_line(error)}") from None
     # timm's own last layer is drawn the wider, the fewer the classes: with two, training would start at a loss of 4.
     head = net.get_classifier()
     if not isinstance(head, nn.Linear):
@@ -132,9 +130,13 @@ def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
     nn.init.trunc_normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
     if init != SCRATCH:
-        _load_backbone(net, _start_weights(init, net.pretrained_cfg.get("hf_hub_id", "")), init)
+        load_start(net, init, labels, net.pretrained_cfg.get("hf_hub_id", ""))
     with tempfile.TemporaryDirectory() as folder:
-        _save_for_transformers(net, labels, recipe, Path(folder))
+        try:
+            _save_for_transformers(net, labels, recipe, Path(folder))
+        except ValueError as error:
+            size = f"image_size = {recipe.image_size}"
+            raise UsageError(f"{recipe.architecture} does not work with {size}: {first_line(error)}") from None
         model = AutoModelForImageClassification.from_pretrained(folder)
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     family = next((name for name in GRADCAM_LAYERS if recipe.architecture.startswith(name)), None)
@@ -156,58 +158,6 @@ def _save_for_transformers(net: nn.Module, labels: list[str], recipe: ModelRecip
     config["pretrained_cfg"].pop("tag", None)  # it names ImageNet weights, which these are not
     config["model_args"] = {"drop_rate": recipe.dropout}  # timm also writes num_classes here: transformers then fails
     path.write_text(json.dumps(config))
-
-
-def _start_weights(init: str, imagenet_repo: str = "") -> dict[str, Tensor]:
-    """Find and read the starting weights: {name: tensor}, named as in the bare network."""
-    check_local(init, "--init")
-    path = Path(init)
-    if path.is_dir():
-        path = path / "model.safetensors"
-        if not path.is_file():
-            raise UsageError(f"--init {init}: the folder has no model.safetensors.")
-    elif path.suffix and path.exists() and path.suffix != ".safetensors":
-        raise UsageError(f"--init {init}: weights are read from .safetensors files only.")
-    if not path.is_file():
-        path = _download(imagenet_repo, init)
-    try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        raise UsageError(f"--init {init}: {path.name} is not a readable safetensors file ({error}).") from None
-    return {name.removeprefix("timm_model."): tensor for name, tensor in weights.items()}
-
-
-def _download(imagenet_repo: str, init: str) -> Path:
-    repo = imagenet_repo if init == IMAGENET else init
-    if not repo:
-        raise UsageError("timm knows no ImageNet weights for this model: use --init scratch or --init PATH.")
-    what = f"ImageNet weights ({repo})" if init == IMAGENET else f"--init {init}"
-    try:
-        return Path(hf_hub_download(repo, "model.safetensors"))
-    except HFValidationError:
-        raise UsageError(f"{what}: there is no such file or folder, and it is no OWNER/NAME on the Hub.") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ChestXrayError(
-            f"{what}: could not be had from the Hugging Face Hub ({first_line(error)}) Check the network, or use "
-            "--init scratch (random weights) or --init PATH (a .safetensors file or a run folder)."
-        ) from error
-
-
-def _load_backbone(net: nn.Module, weights: dict[str, Tensor], init: str) -> None:
-    """Load all weights that fit; the last layer may differ in its number of classes and then stays fresh."""
-    classifier = net.get_classifier()
-    head = next(f"{name}." for name, module in net.named_modules() if module is classifier)
-    own = net.state_dict()
-    fitting = {name: tensor for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
-    counters = {name for name in own if name.endswith("num_batches_tracked")}
-    lacking = [name for name in own if name not in fitting and not name.startswith(head) and name not in counters]
-    if lacking:
-        raise UsageError(
-            f"--init {init}: the weights do not fit this architecture; {len(lacking)} of {len(own)} tensors are "
-            f"missing or of another shape, first {lacking[0]!r}. Use weights of the recipe's architecture and "
-            "image_size."
-        )
-    net.load_state_dict(fitting, strict=False)
 
 
 def save(model: nn.Module, processor, folder: Path) -> None:
@@ -276,6 +226,24 @@ def train_mode(model: nn.Module) -> None:
         weights = list(module.parameters()) if isinstance(module, _BatchNorm) else []
         if weights and not any(weight.requires_grad for weight in weights):
             module.eval()
+
+
+def check_batch_norm(model: nn.Module, pictures: int) -> None:
+    """Refuse batches of one picture where batch norm would take its statistics from it.
+
+    Args:
+        model: After `freeze`.
+        pictures: In the smallest batch of one process.
+
+    Raises:
+        UsageError: There are too few.
+    """
+    trained = (m for m in model.modules() if isinstance(m, _BatchNorm) and any(w.requires_grad for w in m.parameters()))
+    if pictures < 2 and any(trained):
+        raise UsageError(
+            "batch norm needs at least two pictures in every batch of every process; raise batch_size (or use fewer "
+            "processes or accumulation_steps)."
+        )
 
 
 def _preprocessing(processor) -> tuple[list[float], list[float], int]:

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors.torch import save_file
 from scipy.special import softmax
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoModelForImageClassification
 
 from space.classifier import decide
@@ -23,6 +21,8 @@ from train.calibration import fit_temperature, fold_temperature, negative_log_li
 from train.control import METRICS
 from train.data import Data
 from train.figures import save_figures
+from train.folders import public_name
+from train.golden import write_golden
 from train.inference import predict_logits
 from train.job import Fit
 from train.metrics import RESAMPLES, evaluate_split, youden_threshold
@@ -32,8 +32,6 @@ from train.recipe import RECIPES, Recipe
 from train.sampling import epoch_length
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "accelerate", "datasets", "scikit-learn", "Pillow")
-GOLDEN_SEED = 0
-GOLDEN_INPUTS = 4
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,11 @@ class Run:
         wanted, labels = self.recipe.evaluation.positive_label, self.data.labels
         if len(labels) == 2 and wanted not in labels:
             raise UsageError(f"positive_label = {wanted!r} in the recipe; it must be one of: {', '.join(labels)}.")
+        if len(labels) > 2 and (wanted or self.recipe.evaluation.operating_point != "argmax"):
+            raise UsageError(
+                f"the dataset has {len(labels)} classes: positive_label and operating_point are for two. Leave them "
+                'out, or write positive_label = "" and operating_point = "argmax".'
+            )
 
     @property
     def positive(self) -> int | None:
@@ -87,12 +90,14 @@ class Run:
     @property
     def init_name(self) -> str:
         """The starting weights, a local file or folder by its name alone."""
-        return Path(self.init).name if Path(self.init).exists() else self.init
+        return public_name(self.init)
 
     @property
     def command(self) -> str:
         """The command that made the run, with folders by their names alone: a card is no place for local paths."""
-        words = ["accelerate", "launch", "train/finetune.py", "--recipe", self.recipe_name, "--dataset", self.data.name]
+        alone = ["accelerate", "launch"]
+        words = alone if self.processes == 1 else ["torchrun", "--nproc_per_node", str(self.processes)]
+        words = [*words, "train/finetune.py", "--recipe", self.recipe_name, "--dataset", self.data.name]
         words += ["--output", self.folder.name.removesuffix(".partial")]
         words += ["--seed", str(self.seed), "--init", self.init_name]
         words += ["--max-steps", str(self.max_steps)] if self.max_steps else []
@@ -109,7 +114,7 @@ class Run:
     def recipe_text(self) -> str:
         """The recipe as it was run, as a recipe file: the story of the file it came from, then every key."""
         story = [line for line in self.recipe_path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-        story += [f"# Changed here: {change}" for change in self.changes]
+        story += [f"# Changed here: {' '.join(change.split())}" for change in self.changes]
         return "\n".join([*story, "", self.recipe.to_toml()])
 
 
@@ -136,7 +141,7 @@ def finish_run(
 ) -> dict:
     """Calibrate and evaluate the weights in the run folder in fp32, and write everything that it holds besides.
 
-    Temperature and operating point come from validation alone; the test split is read here, once.
+    Temperature and operating point come from validation alone; the test split is read here, after all choices.
 
     Returns:
         The content of results.json.
@@ -154,7 +159,20 @@ def finish_run(
     save(model, processor, run.folder)
     write_golden(run.folder / "golden.safetensors", model, normalise, run.recipe.model.image_size)
     (run.folder / "recipe.toml").write_text(run.recipe_text(), encoding="utf-8")
-    results = {
+    found = {
+        "environment": environment(device),
+        "calibration": calibration,
+        "operating_point": point,
+        "splits": {name: _rules(run, name, splits[name], probabilities[name], point) for name in probabilities},
+    }
+    results = _results(run, fitted, {name: len(split) for name, split in splits.items()}, found)
+    _write_reports(run, results, splits, probabilities)
+    return results
+
+
+def _results(run: Run, fitted: Fit, images: dict[str, int], found: dict) -> dict:
+    """The content of results.json: what was asked for, how it went, and what evaluation `found`."""
+    return {
         "recipe": run.recipe.to_dict(),
         "labels": run.data.labels,
         "remote_code": run.recipe.model.architecture in CHEST_CNNS,
@@ -164,19 +182,14 @@ def finish_run(
         "max_steps": run.max_steps,
         "processes": run.processes,
         "precision": run.precision_name,
-        "dataset": run.data.summary(),
-        "images": {name: len(split) for name, split in splits.items()},
-        "environment": environment(device),
+        "dataset": run.data.summary(with_test="test" in found["splits"]),
+        "images": images,
         "train_seconds": sum(row["seconds"] for row in fitted.history),
         "selection": {"metric": METRICS[run.recipe.control.selection][0], "stopped": fitted.stopped} | fitted.kept,
-        "calibration": calibration,
-        "operating_point": point,
         "resamples": RESAMPLES,
-        "splits": {name: _rules(run, name, splits[name], probabilities[name], point) for name in probabilities},
+        **found,
         "history": fitted.history,
     }
-    _write_reports(run, results, splits, probabilities)
-    return results
 
 
 def _calibrate(model: nn.Module, validation: PixelDataset, normalise: Normaliser) -> dict[str, float | str]:
@@ -265,22 +278,6 @@ def hide_hostname(folder: Path) -> None:
     """Rename TensorBoard's files: they carry this machine's name, and run folders are made to be published."""
     for number, path in enumerate(sorted(folder.rglob("events.out.tfevents.*"))):
         path.rename(path.with_name(f"events.out.tfevents.{number}"))
-
-
-def golden_pixels(size: int) -> Tensor:
-    """Seeded synthetic pictures of smooth noise, (4, 1, size, size) uint8."""
-    random = torch.Generator().manual_seed(GOLDEN_SEED)
-    coarse = torch.rand(GOLDEN_INPUTS, 1, 8, 8, generator=random)
-    smooth = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
-    return (smooth * 255).round().to(torch.uint8)
-
-
-@torch.no_grad()
-def write_golden(path: Path, model: nn.Module, normalise, size: int) -> None:
-    """Write golden.safetensors: `pixels` (4, 1, H, W) uint8 and `logits` (4, K) fp32 of the finished model."""
-    pixels = golden_pixels(size)
-    logits = model.eval()(pixel_values=normalise(pixels)).logits.float().cpu()
-    save_file({"pixels": pixels, "logits": logits.contiguous()}, path)
 
 
 def environment(device: torch.device) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Frozen dataclasses from TOML, strictly: unknown or missing keys, wrong types and values out of range are errors."""
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -103,7 +104,7 @@ def _typed(where: str, kind: Any, value: Any) -> Any:
 def _check_limits(where: str, value: Any, limits: tuple[float, float]) -> None:
     low, high = limits
     ends = value if isinstance(value, tuple) else (value, value)
-    if not low <= ends[0] <= ends[1] <= high:
+    if not low <= ends[0] <= ends[1] <= high or math.isinf(ends[1]):
         shown = list(value) if isinstance(value, tuple) else value
         order = ", the smaller end first" if isinstance(value, tuple) else ""
         raise UsageError(f"{where} = {shown}; it must lie between {low:g} and {high:g}{order}.")

@@ -60,7 +60,7 @@ def main() -> None:
     data = load_data(args.dataset)
     jobs = args.jobs or default_jobs()
     place = Workplace(args.output, study.header.base, args.dataset, data.fingerprint, jobs)
-    if (results := _finished(place, planned)) is None:
+    if (results := _finished(place, planned, study.header.metric)) is None:
         args.output.mkdir(parents=True, exist_ok=True)
         write_text_whole(args.output / MARK, args.study.read_text(encoding="utf-8"))
         run_all(place, planned, _Progress(place, planned, study.header.metric))
@@ -77,7 +77,7 @@ def _command(args: argparse.Namespace, dataset: str) -> str:
     return shlex.join(words + (["--jobs", str(args.jobs)] if args.jobs else []))
 
 
-def _finished(place: Workplace, planned: list[PlannedRun]) -> dict | None:
+def _finished(place: Workplace, planned: list[PlannedRun], metric: str) -> dict | None:
     """The results of a study that is finished; None if it is not.
 
     Raises:
@@ -89,10 +89,12 @@ def _finished(place: Workplace, planned: list[PlannedRun]) -> dict | None:
     if not path.is_file():
         return None
     results = json.loads(path.read_text(encoding="utf-8"))
-    if {run["name"] for run in results["runs"]} != {run.name for run in planned}:
+    same = results["study"]["metric"] == metric
+    if not same or {run["name"] for run in results["runs"]} != {run.name for run in planned}:
         raise UsageError(
             f"--output {place.folder} holds a finished study of {len(results['runs'])} runs, and the study's file now "
-            "asks for others. Its test split has been read, so it is not added to: name another --output."
+            "asks for others or ranks by another metric. Its test split has been read, so it is not added to: name "
+            "another --output."
         )
     return results
 

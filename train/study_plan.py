@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from space.errors import UsageError, check_local
+from train.folders import public_name
 from train.models import default_init
 from train.recipe import Recipe, find_recipe, load_recipe
 from train.strict_toml import check_keys, parse_section, read_toml
@@ -205,8 +206,8 @@ def list_settings(study: Study) -> list[dict[str, str]]:
 def describe(changes: Changes) -> list[str]:
     """Changes as a report shows them, `key=value` each; a local file or folder by its name alone."""
     shown = {key: f"{key}={text}" for key, text in changes.items() if key in ("init", "max_steps")}
-    if "init" in shown and Path(changes["init"]).exists():
-        shown["init"] = f"init={Path(changes['init']).name}"
+    if "init" in shown:
+        shown["init"] = f"init={public_name(changes['init'])}"
     return list((changes | shown).values())
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from space.errors import ChestXrayError, UsageError
+from train.folders import public_name
 from train.study_plan import PlannedRun
 
 FINETUNE = Path(__file__).resolve().with_name("finetune.py")
@@ -67,8 +68,7 @@ class Workplace:
 
     def _planned(self, run: PlannedRun) -> dict:
         """What a run is to be made with, in the terms of `_made`."""
-        init = Path(run.init).name if Path(run.init).exists() else run.init
-        asked = {"seed": run.seed, "init": init, "max_steps": run.max_steps}
+        asked = {"seed": run.seed, "init": public_name(run.init), "max_steps": run.max_steps}
         # Through JSON, for in results.json tuples have become lists.
         return json.loads(json.dumps(run.recipe.to_dict())) | asked | {"dataset": self.fingerprint}
 
@@ -133,7 +133,7 @@ def _start(place: Workplace, run: PlannedRun, slot: int) -> subprocess.Popen:
     log.parent.mkdir(parents=True, exist_ok=True)
     place.run_folder(run).parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | _visible_gpu(slot)
-    with log.open("ab") as file:
+    with log.open("wb") as file:  # what an earlier try said is no news
         process = subprocess.Popen(  # noqa: S603 - our own program; what a study names are its arguments
             launch_command(place, run),
             env=environment,

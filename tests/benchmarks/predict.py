@@ -48,7 +48,7 @@ def loaded(model: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds of both with their models loaded; prints the largest difference of a probability."""
     classifier, transformers = Classifier.load(model), pipeline("image-classification", model=str(model))
     _, pictures = find_pictures(str(folder), classifier.labels)
-    files = [str(picture.stored) for picture in pictures]
+    files = [str(folder / picture.source) for picture in pictures]
     transformers(files[:8], batch_size=8), list(predict(classifier, pictures[:8]))
     measured: dict[str, list[float]] = {}
     for _ in range(rounds):

@@ -67,20 +67,26 @@ def asking(*answers, **changes):
     return Control(small_recipe(*settings), ask), asked
 
 
+def train_on(control: Control, epochs: int) -> None:
+    for row in rows(*[0.5] * epochs):
+        control.after_epoch(row)
+        control.ask_if_due()
+
+
 def test_an_answer_decides_how_long_and_how_fast_training_goes_on():
     control, asked = asking(Answer(3, 0.05), Answer(0))
-    judge(control, [0.5, 0.5])
+    train_on(control, 2)
     assert asked == [(2, 4, 0.1)]
     assert (control.state.epochs, control.state.stopped) == (5, "")
     assert 0.1 * control.state.rate_scale == pytest.approx(0.05)
-    judge(control, [0.5, 0.5, 0.5])
+    train_on(control, 3)
     assert asked[1:] == [(5, 5, pytest.approx(0.05))]
     assert control.state.stopped
 
 
 def test_whoever_goes_on_to_the_end_is_not_asked_again():
     control, asked = asking(Answer(None))
-    judge(control, [0.5] * 4)
+    train_on(control, 4)
     assert len(asked) == 1
     assert not control.state.stopped
 
@@ -88,11 +94,17 @@ def test_whoever_goes_on_to_the_end_is_not_asked_again():
 @pytest.mark.parametrize(("default", "stopped"), [("continue", False), ("stop", True)])
 def test_without_a_terminal_the_recipe_answers(default, stopped):
     control = Control(small_recipe("schedule=constant", "ask_after_epochs=2", f"ask_default={default}"))
-    judge(control, [0.5, 0.5])
+    train_on(control, 2)
     assert bool(control.state.stopped) is stopped
+    assert "nobody could be asked" in control.state.stopped or not stopped
+    gone, _ = asking(None)  # there was a terminal, but nobody may be asked there any more
+    train_on(gone, 4)
+    assert not gone.state.stopped
 
 
 def test_the_dialogue_asks_again_until_it_understands(monkeypatch, capsys):
+    assert ask_person(5, 10, 0.1) is None  # the tests have no terminal
+    monkeypatch.setattr("train.control.can_ask", lambda: True)
     given = iter(["maybe", "-3", "2", "fast", "0", "nan", "0.01"])
     monkeypatch.setattr("builtins.input", lambda question: next(given))
     assert ask_person(5, 10, 0.1) == Answer(2, 0.01)
@@ -107,7 +119,7 @@ def test_the_dialogue_asks_again_until_it_understands(monkeypatch, capsys):
         raise EOFError
 
     monkeypatch.setattr("builtins.input", closed)
-    assert ask_person(5, 10, 0.1) == Answer(None)
+    assert ask_person(5, 10, 0.1) is None
 
 
 ASKING = ["--set", "schedule=constant", "--set", "ask_after_epochs=1", "--set", "epochs=3", "--init", "scratch"]

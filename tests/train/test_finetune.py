@@ -13,10 +13,8 @@ from datasets import load_dataset
 from safetensors.torch import load_file
 from transformers import AutoModelForImageClassification
 
-from space.errors import UsageError
 from tests.conftest import REPOSITORY, TINY_RECIPE, launch_finetune, run_python
 from train.batches import Normaliser
-from train.data import load_data
 from train.machine import use_all_cores
 from train.model_card import render_card
 from train.recipe import load_recipe
@@ -183,16 +181,6 @@ def test_the_same_seed_gives_the_same_weights_in_either_way_of_starting(dataset_
     other = weights("other", 6, lambda *options: run_python(REPOSITORY / "train/finetune.py", *options, cwd=tmp_path))
     assert all(torch.equal(tensor, script[name]) for name, tensor in module.items())
     assert not all(torch.equal(tensor, other[name]) for name, tensor in module.items())
-
-
-def test_a_dataset_without_validation_or_that_does_not_exist_is_refused(dataset_folder, tmp_path):
-    with pytest.raises(UsageError, match="cannot be opened"):
-        load_data("someone/some-data")
-    (tmp_path / "only-test" / "data").mkdir(parents=True)
-    shard = next((dataset_folder / "data").glob("test-*"))
-    (tmp_path / "only-test" / "data" / shard.name).write_bytes(shard.read_bytes())
-    with pytest.raises(UsageError, match="no train and no validation"):
-        load_data(str(tmp_path / "only-test"))
 
 
 def test_a_finished_run_is_never_overwritten(run_folder, dataset_folder):

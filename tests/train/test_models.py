@@ -10,7 +10,7 @@ from space.errors import ChestXrayError, UsageError
 from tests.conftest import launch_finetune, run_python
 from tests.hub_server import serving
 from train.data import load_data
-from train.models import build, classifier_layer, default_init, freeze, input_size, save, train_mode
+from train.models import build, check_batch_norm, classifier_layer, default_init, freeze, input_size, save, train_mode
 from train.recipe import ModelRecipe
 
 TINY = ModelRecipe("test_efficientnet", 64, 0.1)
@@ -220,3 +220,35 @@ def test_a_frozen_part_stays_as_it_is_while_the_rest_learns(recipe):
     freeze(model, "all")
     train_mode(model)
     assert all(module.training for module in model.modules())
+
+
+def test_a_head_for_other_classes_is_replaced_even_if_there_are_as_many(tmp_path):
+    source, processor = build(TINY, LABELS, init="scratch")
+    save(source, processor, tmp_path)
+    same, _ = build(TINY, LABELS, init=str(tmp_path))
+    assert torch.equal(same.timm_model.classifier.weight, source.timm_model.classifier.weight)
+    for labels in (["PNEUMONIA", "NORMAL"], ["COVID", "NORMAL"]):
+        other, _ = build(TINY, labels, init=str(tmp_path))
+        assert not torch.equal(other.timm_model.classifier.weight, source.timm_model.classifier.weight)
+        assert torch.equal(other.timm_model.conv_stem.weight, source.timm_model.conv_stem.weight)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        (ModelRecipe("mobilenetv2_100.nonsense", 64), "timm cannot make"),
+        (ModelRecipe("vit_tiny_patch16_224", 64), "does not work with image_size = 64"),
+    ],
+)
+def test_what_timm_refuses_is_one_sentence(recipe, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        build(recipe, LABELS, init="scratch")
+
+
+def test_a_batch_of_one_picture_is_refused_where_batch_norm_learns_from_it():
+    model, _ = build(TINY, LABELS, init="scratch")
+    check_batch_norm(model, 2)
+    with pytest.raises(UsageError, match="at least two pictures"):
+        check_batch_norm(model, 1)
+    freeze(model, "head")
+    check_batch_norm(model, 1)
