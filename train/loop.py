@@ -116,6 +116,7 @@ class Loop:
     def _epoch(self) -> None:
         """Train to the end of the epoch that `step` lies in, validate, and do what the control says."""
         started = time.perf_counter() - self.seconds
+        train_mode(self.model)
         begin = len(self.history) * self.batches.steps
         end = min(begin + self.batches.steps, self.total)
         for batches in islice(self.batches.epoch(len(self.history), self.step - begin), end - self.step):
@@ -152,8 +153,6 @@ class Loop:
         rate = self._rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if not self.plain.training:
-            train_mode(self.model)
         torch.manual_seed(random_seed(job.seed, DROPOUT, self.step, rank))
         loss = torch.zeros((), device=self.accelerator.device)
         for number, batch in enumerate(batches):
@@ -216,7 +215,7 @@ class Loop:
         self._check_interrupted()
 
     def _check_interrupted(self) -> None:
-        """Give way to a signal, once the state is saved."""
+        """Give way to a signal; the state is saved already."""
         if self.step and (signal := self.job.interrupted()):
             raise Interrupted(self.step, signal)
 

@@ -29,10 +29,12 @@ def model():
     return small_model(dropout=0.3, batch_norm=True)
 
 
-def after(steps: int):
-    """Ask the loop to end after so many steps of this process."""
-    left = iter(range(steps - 1, -10_000, -1))
-    return lambda: 15 if next(left) <= 0 else 0
+def interrupt(folder, recipe, step: int) -> None:
+    """Train until after a step, when a signal comes."""
+    loop = make_loop(folder, recipe, model(), interrupted=lambda: signal.SIGTERM if loop.step >= step else 0)
+    with pytest.raises(Interrupted, match=f"interrupted after step {step}.*--resume") as error:
+        loop.run()
+    assert error.value.exit_code == 128 + signal.SIGTERM
 
 
 def weights(loop) -> dict[str, torch.Tensor]:
@@ -57,9 +59,7 @@ def uninterrupted(request, tmp_path_factory):
 @pytest.mark.parametrize("steps", [5, 8])
 def test_a_run_that_was_interrupted_ends_with_the_same_bits(uninterrupted, tmp_path, steps):
     recipe, fit, expected = uninterrupted
-    with pytest.raises(Interrupted, match=f"interrupted after step {steps}.*--resume") as error:
-        make_loop(tmp_path, recipe, model(), interrupted=after(steps)).run()
-    assert error.value.exit_code == 128 + 15
+    interrupt(tmp_path, recipe, steps)
     torch.manual_seed(99)  # whatever else happened in between
     loop = make_loop(tmp_path, recipe, small_model(dropout=0.3, batch_norm=True, seed=7))
     again = loop.run()
@@ -74,8 +74,7 @@ def interrupted(tmp_path):
     recipe = small_recipe(*EVERYTHING)
     whole = make_loop(tmp_path / "whole", recipe, model())
     whole.run()
-    with pytest.raises(Interrupted):
-        make_loop(tmp_path / "run", recipe, model(), interrupted=after(9)).run()
+    interrupt(tmp_path / "run", recipe, 9)
     assert has_checkpoint(tmp_path / "run")
     return recipe, tmp_path / "run", weights(whole)
 
@@ -126,8 +125,7 @@ def test_another_command_cannot_go_on_with_a_run(interrupted):
 
 def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(tmp_path):
     recipe = small_recipe(*EVERYTHING)
-    with pytest.raises(Interrupted):
-        make_loop(tmp_path, recipe, model(), interrupted=after(4)).run()
+    interrupt(tmp_path, recipe, 4)
     before = steps(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
