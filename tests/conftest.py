@@ -1,6 +1,7 @@
 """What all tests share: no network, throw-away caches, phantoms, one short run."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,9 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "PASSIVE",  # processes that share cores would else spin while they wait for each other
 }
+
+# A shell's background job ignores Ctrl-C and hands that down, which tests of Ctrl-C must not inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hub.convert import convert
 from tests.phantoms import write_kaggle_tree
