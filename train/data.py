@@ -92,18 +92,33 @@ def content_digest(folder: Path) -> str | None:
     return digest.hexdigest()
 
 
-def _open(folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
-    """Open the known splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
+def open_splits(folder_or_repo: str, digest: str | None, what: str, allowed: str) -> datasets.DatasetDict:
+    """Open all splits of a dataset.
+
+    Args:
+        folder_or_repo: Where it is.
+        digest: Of its content, if it is a folder (see `content_digest`).
+        what: How an error names what was given.
+        allowed: What an error says may be given instead.
+
+    Raises:
+        UsageError: It cannot be opened.
+    """
     try:
         # `datasets` recognises a folder by its name and card alone; another cache for other content makes sure that a
         # folder converted anew is not answered from the memory of the old one.
         cache = str(cache_folder() / "datasets" / digest[:16]) if digest else None
-        found = datasets.load_dataset(folder_or_repo, cache_dir=cache)
+        return datasets.load_dataset(folder_or_repo, cache_dir=cache)
     except (DatasetsError, OSError, ValueError, YAMLError, HFValidationError, HfHubHTTPError) as error:
-        raise UsageError(
-            f"--dataset {folder_or_repo} cannot be opened as a dataset: {first_line(error)} Give a folder made by "
-            "`python -m hub.convert`, or a dataset repository on the Hub that can be reached from here."
-        ) from None
+        raise UsageError(f"{what} cannot be opened as a dataset: {first_line(error)} Give {allowed}.") from None
+
+
+def _open(folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
+    """Open the known splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
+    allowed = (
+        "a folder made by `python -m hub.convert`, or a dataset repository on the Hub that can be reached from here"
+    )
+    found = open_splits(folder_or_repo, digest, f"--dataset {folder_or_repo}", allowed)
     columns = next(iter(found.values())).features
     if lacking := REQUIRED_COLUMNS - set(columns):
         raise UsageError(

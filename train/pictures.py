@@ -9,12 +9,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import datasets
-from datasets.exceptions import DatasetsError
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from space.errors import UsageError, check_local, first_line
-from train.data import content_digest
-from train.folders import cache_folder
+from space.errors import UsageError, check_local
+from train.data import content_digest, open_splits
 from train.sources import Folder, Source, Zip
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
@@ -122,13 +119,7 @@ def _rows(source: str) -> tuple[int, Iterator[Picture]]:
     folder = Path(source)
     if not folder.is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         raise UsageError(f"{source} does not exist. Give {KINDS}.")
-    digest = content_digest(folder)
-    try:
-        # As in training, `datasets` must not answer a folder that was converted anew from its memory of the old one.
-        cache = str(cache_folder() / "datasets" / digest[:16]) if digest else None
-        splits = datasets.load_dataset(source, cache_dir=cache)
-    except (DatasetsError, OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
-        raise UsageError(f"{source} cannot be opened as a dataset: {first_line(error)} Give {KINDS}.") from None
+    splits = open_splits(source, content_digest(folder), source, KINDS)
     features = next(iter(splits.values())).features
     if not isinstance(features.get("image"), datasets.Image):
         raise UsageError(f"{source} has no column image that holds pictures (it has: {', '.join(features)}).")
