@@ -23,6 +23,7 @@ from space.errors import UsageError, run_cli
 from train.batches import CORRUPTED, Normaliser, load_pixels
 from train.checkpoint import checkpoints_of, has_checkpoint
 from train.control import ask_person
+from train.cpu_speed import keep_freed_memory
 from train.data import load_data
 from train.folders import check_free, locked, partial_of, written_whole
 from train.job import Fit, Job
@@ -114,6 +115,7 @@ def main() -> None:
     """Train, evaluate and write the run folder."""
     args = parse_args()
     disable_progress_bar()  # transformers would draw one for every checkpoint, across ours
+    keep_freed_memory()
     run = prepare(args)
     training = run.recipe.training
     accelerator = Accelerator(

@@ -27,6 +27,7 @@ from train import checkpoint as disk
 from train.augmentation import Augmenter
 from train.batches import Batch, TrainingBatches
 from train.control import Control, ControlState, Decision
+from train.cpu_speed import avoid_slow_kernels
 from train.inference import validate
 from train.job import Fit, Interrupted, Job
 from train.models import check_batch_norm, freeze, train_mode
@@ -49,6 +50,8 @@ class Loop:
         ranks = (accelerator.process_index, accelerator.num_processes)
         self.batches = TrainingBatches(job.splits["train"], training, job.seed, accelerator.device, *ranks)
         check_batch_norm(job.model, self.batches.smallest)
+        if (accelerator.device.type, accelerator.mixed_precision) == ("cpu", "bf16"):
+            avoid_slow_kernels(job.model)
         model = job.model.to(memory_format=torch.channels_last)
         self.model, self.optimizer = accelerator.prepare(model, build_optimizer(model, training))
         self.plain = accelerator.unwrap_model(self.model, keep_torch_compile=False)

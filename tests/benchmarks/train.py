@@ -5,7 +5,8 @@ python -m tests.benchmarks.train DATASET [--architecture mobilenetv2_100] [--ste
 DATASET is a folder made by hub.convert. Each round runs the contestants one after the other in fresh processes:
 
 usual   transformers' example scripts' way: `datasets` with a per-picture torchvision transform, a DataLoader, fp32
-bare    forward, backward and optimiser step on one batch that stays on the device, in our precision and memory format
+plain   forward, backward and optimiser step on one batch that stays on the device, in our precision and memory format
+bare    the same with what train.cpu_speed does on a CPU: the network as our loop runs it
 ours    train.loop, with all of the recipe's augmentation
 """
 
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 WARM_UP = 5
@@ -25,8 +27,8 @@ BATCH = 32
 SIZE = 224
 
 
-def usual(dataset: str, architecture: str) -> Iterator[None]:
-    """One step per item, as transformers' `run_image_classification_no_trainer.py` works (written anew)."""
+def usual(dataset: str, architecture: str, tick: Callable) -> None:
+    """Steps as transformers' `run_image_classification_no_trainer.py` works (written anew)."""
     import torch
     from accelerate import Accelerator
     from datasets import load_dataset
@@ -58,18 +60,35 @@ def usual(dataset: str, architecture: str) -> Iterator[None]:
         accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
-        yield
+        tick()
 
 
-def bare(dataset: str, architecture: str) -> Iterator[None]:
-    """One step per item on a batch that is already there."""
+def plain(dataset: str, architecture: str, tick: Callable) -> None:
+    """Steps on a batch that is already there."""
+    _resident(_model(architecture), tick)
+
+
+def bare(dataset: str, architecture: str, tick: Callable) -> None:
+    """The same, the network's slow kernels avoided."""
+    import torch
+
+    from train.cpu_speed import avoid_slow_kernels, keep_freed_memory
+
+    keep_freed_memory()
+    model = _model(architecture)
+    if not torch.cuda.is_available():
+        avoid_slow_kernels(model)
+    _resident(model, tick)
+
+
+def _resident(model, tick: Callable) -> None:
     import torch
     from accelerate import Accelerator, PartialState
 
     from train.machine import mixed_precision
 
     accelerator = Accelerator(mixed_precision=mixed_precision("auto", PartialState().device))
-    model = _model(architecture).to(memory_format=torch.channels_last)
+    model = model.to(memory_format=torch.channels_last)
     model, optimizer = accelerator.prepare(model, torch.optim.AdamW(model.parameters(), 1e-3, fused=True))
     pixels = torch.randn(BATCH, 3, SIZE, SIZE, device=accelerator.device).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(BATCH, device=accelerator.device) % 2
@@ -80,32 +99,15 @@ def bare(dataset: str, architecture: str) -> Iterator[None]:
         accelerator.backward(torch.nn.functional.cross_entropy(logits.float(), labels))
         optimizer.step()
         optimizer.zero_grad()
-        yield
+        tick()
 
 
-def ours(dataset: str, architecture: str) -> Iterator[None]:
-    """One step per item of `train.loop`, whose question whether to end marks the steps."""
-    from queue import Queue
-    from threading import Thread
-
-    steps: Queue = Queue()
-    go_on: Queue = Queue()
-
-    def after_step() -> int:
-        steps.put(None)
-        return go_on.get()
-
-    Thread(target=_run_loop, args=(dataset, architecture, after_step), daemon=True).start()
-    while True:
-        steps.get()
-        yield
-        go_on.put(0)
-
-
-def _run_loop(dataset: str, architecture: str, after_step) -> None:
+def ours(dataset: str, architecture: str, tick: Callable) -> None:
+    """Steps of `train.loop`."""
     from accelerate import Accelerator, PartialState
 
     from train.batches import Normaliser, load_pixels
+    from train.cpu_speed import keep_freed_memory
     from train.data import load_data
     from train.job import Job
     from train.loop import Loop
@@ -113,6 +115,7 @@ def _run_loop(dataset: str, architecture: str, after_step) -> None:
     from train.models import build, normalisation
     from train.recipe import find_recipe, load_recipe
 
+    keep_freed_memory()
     recipe = load_recipe(find_recipe("mobilenetv2-pneumonia"), [f"architecture={architecture}", f"image_size={SIZE}"])
     data = load_data(dataset)
     accelerator = Accelerator(mixed_precision=mixed_precision("auto", PartialState().device))
@@ -120,8 +123,14 @@ def _run_loop(dataset: str, architecture: str, after_step) -> None:
     splits = load_pixels(data, processor, use_all_cores(), ["train", "validation"])
     normalise = Normaliser(*normalisation(processor), accelerator.device)
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(recipe, model, splits, normalise, Path(folder), 0, None, {}, None, after_step)
-        Loop(accelerator, job).run()
+        job = Job(recipe, model, splits, normalise, Path(folder), 0, None, {}, None, lambda: 0)
+
+        class Ticking(Loop):
+            def _optimise(self, batches: list) -> None:
+                super()._optimise(batches)
+                tick()
+
+        Ticking(accelerator, job).run()
 
 
 def _model(architecture: str):
@@ -131,7 +140,32 @@ def _model(architecture: str):
     return build(ModelRecipe(architecture, SIZE, 0.2), ["NORMAL", "PNEUMONIA"], "scratch")[0]
 
 
-CONTESTANTS = {"usual": usual, "bare": bare, "ours": ours}
+CONTESTANTS = {"usual": usual, "plain": plain, "bare": bare, "ours": ours}
+
+
+class _Enough(Exception):
+    """Ends a contestant."""
+
+
+class _Clock:
+    """Is called after each step; ends the contestant after a warm-up and so many timed steps."""
+
+    def __init__(self, steps: int):
+        self.left, self.steps, self.rate = WARM_UP + steps, steps, 0.0
+
+    def __call__(self) -> None:
+        import torch
+
+        self.left -= 1
+        if self.left not in (0, self.steps):
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if self.left == 0:
+            self.rate = self.steps * BATCH / (now - self.start)
+            raise _Enough
+        self.start = now
 
 
 def measure(name: str, dataset: str, architecture: str, steps: int) -> dict[str, float]:
@@ -141,20 +175,13 @@ def measure(name: str, dataset: str, architecture: str, steps: int) -> dict[str,
     from train.machine import use_all_cores
 
     use_all_cores()
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    run = CONTESTANTS[name](dataset, architecture)
-    for _ in range(WARM_UP):
-        next(run)
-    wait()
-    start = time.perf_counter()
-    for _ in range(steps):
-        next(run)
-    wait()
-    seconds = time.perf_counter() - start
+    clock = _Clock(steps)
+    with suppress(_Enough):
+        CONTESTANTS[name](dataset, architecture, clock)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_allocated() / 2**20
-    return {"rate": steps * BATCH / seconds, "peak": peak}
+    return {"rate": clock.rate, "peak": peak}
 
 
 def main() -> None:
