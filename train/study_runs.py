@@ -80,7 +80,7 @@ def _made(results: dict) -> dict:
 
 
 def default_jobs() -> int:
-    """One run per GPU; without a GPU one at a time, for one run alone uses all cores."""
+    """One run per GPU; without a GPU one at a time: more may not fit into memory."""
     return max(1, torch.cuda.device_count())
 
 
