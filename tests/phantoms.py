@@ -87,4 +87,6 @@ def _name(label: str, patient: int, index: int) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-") or Path(sys.argv[1]).exists():
+        sys.exit("usage: python -m tests.phantoms FOLDER     (FOLDER must not exist yet)")
     print(write_kaggle_tree(Path(sys.argv[1])))

@@ -9,11 +9,11 @@ import errno
 import os
 import time
 import unicodedata
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -54,7 +54,7 @@ class Tally:
 
     Attributes:
         total, unreadable: Numbers of pictures.
-        known: Classified pictures whose label is one of the model's.
+        known: {split, "" where there is none: classified pictures whose label is one of the model's}.
         right: How many of these argmax gets right.
         decided_right: How many of these the operating point gets right.
         first_error: The first unreadable picture's reason.
@@ -62,9 +62,9 @@ class Tally:
 
     total: int = 0
     unreadable: int = 0
-    known: int = 0
-    right: int = 0
-    decided_right: int = 0
+    known: Counter = field(default_factory=Counter)
+    right: Counter = field(default_factory=Counter)
+    decided_right: Counter = field(default_factory=Counter)
     first_error: str = ""
 
 
@@ -162,9 +162,10 @@ def write_csv(
             continue
         predicted = labels[int(scores.argmax())]
         decision = labels[int(decide(scores[None], operating_point, labels)[0])] if operating_point else ""
-        tally.known += picture.label in labels
-        tally.right += picture.label == predicted
-        tally.decided_right += picture.label == decision
+        split = picture.split or ""
+        tally.known[split] += picture.label in labels
+        tally.right[split] += picture.label == predicted
+        tally.decided_right[split] += picture.label == decision
         digits = [f"{score:.9f}" for score in scores]
         writer.writerow([*facts, plain(predicted), *digits, plain(decision), ""])
     return tally
@@ -239,11 +240,12 @@ def main() -> None:
     tally = predict_to_csv(classifier, args.source, args.output)
     rate = tally.total / (time.perf_counter() - started)
     print(f"{tally.total:,} pictures, {tally.unreadable:,} unreadable; {rate:.0f} images/s ({classifier.backend})")
-    if tally.known:
-        accuracy = f"{tally.right / tally.known:.4f} at argmax"
-        if classifier.operating_point:
-            accuracy += f", {tally.decided_right / tally.known:.4f} at the operating point"
-        print(f"accuracy {accuracy}, over {tally.known:,} pictures of known label")
+    for split, known in tally.known.items():
+        if known:  # never one number over pictures that the model was trained on and others
+            accuracy = f"{tally.right[split] / known:.4f} at argmax"
+            if classifier.operating_point:
+                accuracy += f", {tally.decided_right[split] / known:.4f} at the operating point"
+            print(f"{split} accuracy {accuracy}, over {known:,} pictures of known label".lstrip())
     print(f"written: {args.output}")
 
 

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import os
+import re
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -284,3 +285,11 @@ def test_what_cannot_work_is_one_sentence(model, source, code, sentence, tmp_pat
     assert ended.value.code == code
     assert sentence in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_a_datasets_splits_are_judged_apart(run_folder, dataset_folder, tmp_path):
+    output = tmp_path / "predictions.csv"
+    done = run_python("-m", "train.predict", run_folder, dataset_folder, "--output", output)
+    assert done.returncode == 0, done.stderr
+    judged = dict(re.findall(r"^(\w*) ?accuracy .* over (\d+) pictures", done.stdout, re.MULTILINE))
+    assert judged == {"train": "137", "validation": "15", "test": "48"}
