@@ -17,7 +17,7 @@ from tqdm import tqdm
 from hub.audit import audit, write_audit
 from hub.dataset_card import write_card
 from hub.kaggle import LAYOUTS, recognise
-from hub.labels import apply_map, read_map
+from hub.labels import apply_map
 from hub.layout import Layout, Record
 from hub.looks import Item, Look, look_at_all
 from hub.rows import MaskFolder, RowMaker, shown_records
@@ -30,6 +30,7 @@ from space.xray import read_xray
 from train.data import SPLITS
 from train.duplicates import find_copies
 from train.folders import check_free, written_whole
+from train.label_map import read_map
 from train.recipe import parse_seed
 from train.sources import Folder, Source
 
@@ -242,7 +243,7 @@ def main() -> None:
         size=args.size,
         fractions=Fractions(args.val_fraction, args.test_fraction, args.seed),
         official=args.official_splits,
-        labels=read_map(args.labels) if args.labels else None,
+        labels=read_map(args.labels, "--labels") if args.labels else None,
         masks=args.masks,
         workers=args.workers,
         keep_leaks=args.keep_leaks,

@@ -1,33 +1,10 @@
 """Classes renamed, merged or dropped, so that datasets can be held against each other."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from hub.layout import Layout, Record
 from space.errors import UsageError
-
-
-def read_map(path: Path) -> dict[str, str | None]:
-    """Read a `--labels` file: `"class" = "new name"` a line; `"class" = false` drops the class.
-
-    Returns:
-        {class: new name, or None to drop it}.
-
-    Raises:
-        UsageError: The file is not there, or says anything else.
-    """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"--labels {path} cannot be read as TOML: {error}.") from None
-    for name, value in table.items():
-        if not (value is False or (isinstance(value, str) and value.strip())):
-            raise UsageError(
-                f'--labels {path}: {name} = {value!r}. Allowed are "a new name", or false to drop the class.'
-            )
-    return {name: value or None for name, value in table.items()}
 
 
 def apply_map(
@@ -38,7 +15,7 @@ def apply_map(
     Args:
         records: Pictures with the layout's classes.
         layout: Gives order and meaning of the classes.
-        mapping: From `read_map`; empty: nothing is changed.
+        mapping: From `train.label_map.read_map`; empty: nothing is changed.
 
     Returns:
         The pictures that are left, and {class: its meaning} in the order of the dataset's indices.

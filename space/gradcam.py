@@ -33,15 +33,16 @@ def split(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tenso
     return net.forward_features, net.forward_head
 
 
-def class_activation_maps(model: nn.Module, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+def class_activation_maps(model: nn.Module, pixel_values: Tensor, relu: bool = True) -> tuple[Tensor, Tensor]:
     """Compute the logits and the exact Grad-CAM of all classes.
 
     Args:
         model: Classifier in evaluation mode (see `split`).
         pixel_values: Normalised pictures (B, 3, H, W).
+        relu: Whether evidence against a class is cut off, as Grad-CAM does; without it maps have both signs.
 
     Returns:
-        Logits (B, K), and maps (B, K, h, w) after the ReLU, not scaled; a map may be zero everywhere.
+        Logits (B, K), and maps (B, K, h, w), not scaled; after the ReLU a map may be zero everywhere.
     """
     features_of, head = split(model)
     with torch.no_grad():
@@ -53,8 +54,9 @@ def class_activation_maps(model: nn.Module, pixel_values: Tensor) -> tuple[Tenso
         for k in range(logits.shape[1]):
             (gradient,) = torch.autograd.grad(logits[:, k].sum(), features, retain_graph=True)
             weights = gradient.mean(dim=(2, 3), keepdim=True)
-            maps.append(F.relu((weights * features.detach()).sum(dim=1)))
-    return logits.detach(), torch.stack(maps, dim=1)
+            maps.append((weights * features.detach()).sum(dim=1))
+    stacked = torch.stack(maps, dim=1)
+    return logits.detach(), F.relu(stacked) if relu else stacked
 
 
 def overlay(image: Image.Image, activation: np.ndarray, opacity: float) -> Image.Image:

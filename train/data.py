@@ -2,13 +2,14 @@
 
 import hashlib
 import io
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 from datasets.exceptions import DatasetsError
-from huggingface_hub import DatasetCard
+from huggingface_hub import DatasetCard, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from PIL import Image
 from yaml import YAMLError
@@ -30,6 +31,7 @@ class Data:
         splits: "train", "validation" and, where there is one, "test".
         fingerprint: Hash of the content of a folder, or of the revision of a repository.
         title, license, citation: From the dataset's own card; "" where it does not say.
+        audit: What its audit.json counts (see `_audit`); None if it has none.
     """
 
     name: str
@@ -39,36 +41,42 @@ class Data:
     title: str
     license: str
     citation: str
+    audit: dict | None = None
 
-    def summary(self, with_test: bool = True) -> dict[str, str]:
+    def summary(self, with_test: bool = True) -> dict:
         """What results.json records, never a local path; with the size of the test pictures, if they were read."""
-        names = ("name", "fingerprint", "title", "license", "citation")
+        names = ("name", "fingerprint", "title", "license", "citation", "audit")
         facts = {name: getattr(self, name) for name in names}
         has_test = with_test and "test" in self.splits
         return facts | ({"test_picture_size": commonest_size(self.splits["test"])} if has_test else {})
 
 
-def load_data(folder_or_repo: str) -> Data:
+def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
     """Open a dataset and check that it can be trained on.
+
+    Args:
+        folder_or_repo: A folder made by hub.convert, or a dataset repository on the Hub.
+        option: The command line's name for it, for errors.
 
     Raises:
         UsageError: It cannot be opened, lacks a column or a split, or a class is absent from a split.
     """
-    check_local(folder_or_repo, "--dataset")
+    check_local(folder_or_repo, option)
     digest = content_digest(Path(folder_or_repo))
-    splits = _open(folder_or_repo, digest)
+    splits = _open(f"{option} {folder_or_repo}", folder_or_repo, digest)
     labels = next(iter(splits.values())).features["label"].names
     if len(labels) < 2:
-        raise UsageError(f"--dataset {folder_or_repo} has one class, {labels[0]}; to tell apart, there must be two.")
+        raise UsageError(f"{option} {folder_or_repo} has one class, {labels[0]}; to tell apart, there must be two.")
     for name, split in splits.items():
         present = set(split["label"])
         if absent := [label for index, label in enumerate(labels) if index not in present]:
-            raise UsageError(f"--dataset {folder_or_repo}: split {name} has no picture of class {', '.join(absent)}.")
+            raise UsageError(f"{option} {folder_or_repo}: split {name} has no picture of class {', '.join(absent)}.")
     card = _card_data(folder_or_repo)
     name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
     license_name, citation = str(card.get("license") or ""), card.get("citation") or ""
     fingerprint = digest or "-".join(split._fingerprint for split in splits.values())
-    return Data(name, labels, splits, fingerprint, card.get("pretty_name") or name, license_name, citation)
+    title = card.get("pretty_name") or name
+    return Data(name, labels, splits, fingerprint, title, license_name, citation, _audit(folder_or_repo))
 
 
 def commonest_size(split: datasets.Dataset) -> str:
@@ -113,23 +121,23 @@ def open_splits(folder_or_repo: str, digest: str | None, what: str, allowed: str
         raise UsageError(f"{what} cannot be opened as a dataset: {first_line(error)} Give {allowed}.") from None
 
 
-def _open(folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
+def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
     """Open the known splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
     allowed = (
         "a folder made by `python -m hub.convert`, or a dataset repository on the Hub that can be reached from here"
     )
-    found = open_splits(folder_or_repo, digest, f"--dataset {folder_or_repo}", allowed)
+    found = open_splits(folder_or_repo, digest, what, allowed)
     columns = next(iter(found.values())).features
     if lacking := REQUIRED_COLUMNS - set(columns):
         raise UsageError(
-            f"--dataset {folder_or_repo} has no column {', '.join(sorted(lacking))} (it has: {', '.join(columns)}). "
+            f"{what} has no column {', '.join(sorted(lacking))} (it has: {', '.join(columns)}). "
             "`python -m hub.convert` writes the columns that are needed."
         )
     if not isinstance(columns["label"], datasets.ClassLabel):
-        raise UsageError(f"--dataset {folder_or_repo}: the column label must be a ClassLabel, which names the classes.")
+        raise UsageError(f"{what}: the column label must be a ClassLabel, which names the classes.")
     if missing := [name for name in SPLITS[:2] if name not in found]:
         raise UsageError(
-            f"--dataset {folder_or_repo} has no {' and no '.join(missing)} split (it has: {', '.join(found)}); "
+            f"{what} has no {' and no '.join(missing)} split (it has: {', '.join(found)}); "
             "training needs both, and a test split is never used for choosing."
         )
     return {name: found[name] for name in SPLITS if name in found}
@@ -143,3 +151,26 @@ def _card_data(folder_or_repo: str) -> dict:
         return DatasetCard.load(path / "README.md" if path.is_dir() else folder_or_repo).data.to_dict()
     except (EntryNotFoundError, RepositoryNotFoundError):
         return {}
+
+
+def _audit(folder_or_repo: str) -> dict | None:
+    """What a model's card says of its dataset's audit: how many groups of copies, label conflicts, dropped pictures and
+    patients in two splits there are, and the audit's warnings."""
+    path = Path(folder_or_repo) / "audit.json"
+    if not Path(folder_or_repo).is_dir():
+        try:
+            path = Path(hf_hub_download(folder_or_repo, "audit.json", repo_type="dataset"))
+        except (EntryNotFoundError, RepositoryNotFoundError):
+            return None
+    if not path.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        counted = ("exact_duplicates", "near_duplicates", "label_conflicts", "dropped")
+        return {name: len(report[name]) for name in counted} | {
+            "patients_across_splits": report["patients_across_splits"],
+            "unknown_patients": report["patients"]["unknown_images"],
+            "warnings": report.get("warnings", []),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path} is no audit as `python -m hub.audit` writes it; delete it or make it anew.") from None

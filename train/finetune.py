@@ -3,10 +3,10 @@
 accelerate launch train/finetune.py --recipe mobilenetv2-pneumonia --dataset DIR --output RUN
 """
 
-import argparse
 import os
 import shutil
 import sys
+from argparse import Namespace
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -19,55 +19,26 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from transformers.utils.logging import disable_progress_bar
 
-from space.errors import UsageError, run_cli
+from space.errors import run_cli
 from train.batches import CORRUPTED, Normaliser, load_pixels
 from train.checkpoint import checkpoints_of, has_checkpoint
+from train.command_line import parse_args
 from train.control import ask_person
 from train.cpu_speed import keep_freed_memory
 from train.data import load_data
-from train.folders import check_free, locked, partial_of, written_whole
+from train.external import load_external
+from train.folders import partial_of, written_whole
 from train.job import Fit, Job
 from train.loop import Loop
 from train.machine import EndRequest, check_tracker, mixed_precision, use_all_cores
 from train.models import SCRATCH, build, default_init, normalisation, save
-from train.recipe import find_recipe, load_recipe, parse_seed
-from train.record import Run, finish_run, hide_hostname, print_plan, print_results
+from train.recipe import find_recipe, load_recipe
+from train.record import finish_run, hide_hostname, print_results
+from train.reevaluate import reevaluate
+from train.run import Run, print_plan
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="train/finetune.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", required=True, help="name of a recipe in train/recipes, or a .toml file")
-    parser.add_argument("--dataset", required=True, help="dataset folder made by hub.convert, or a Hub repository")
-    parser.add_argument("--output", type=Path, required=True, help="run folder to make")
-    parser.add_argument("--seed", type=parse_seed, default=0, help="of initialisation, sampling and augmentation")
-    parser.add_argument("--max-steps", type=int, help="stop after this many optimiser steps")
-    parser.add_argument(
-        "--init", help="imagenet (from the Hub; default of timm models), scratch (default of chest CNNs), PATH or REPO"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint, if there is one")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="put a value in place of the recipe's; repeatable",
-    )
-    args = parser.parse_args()
-    if args.max_steps is not None and args.max_steps < 1:
-        raise UsageError(f"--max-steps {args.max_steps}: it must be at least 1.")
-    check_free(args.output)
-    partial = partial_of(args.output)
-    if not args.resume and has_checkpoint(partial):
-        with locked(partial):  # else it is no interrupted run, but one that is under way
-            raise UsageError(
-                f"--output {args.output}: an interrupted run lies in {partial.name} beside it. Add --resume to go on "
-                "with it, or delete that folder to start afresh."
-            )
-    return args
-
-
-def prepare(args: argparse.Namespace) -> Run:
+def prepare(args: Namespace) -> Run:
     """Read recipe and dataset, and settle what the run is."""
     path = find_recipe(args.recipe)
     recipe = load_recipe(path, args.set)
@@ -80,10 +51,11 @@ def prepare(args: argparse.Namespace) -> Run:
     precision = mixed_precision(recipe.training.precision, state.device)
     init = args.init or default_init(recipe.model.architecture)
     asked = (args.seed, init, args.max_steps)
-    return Run(partial_of(args.output), recipe, path, tuple(args.set), data, *asked, precision, state.num_processes)
+    where = (precision, state.num_processes, args.with_samples)
+    return Run(partial_of(args.output), recipe, path, tuple(args.set), data, *asked, *where)
 
 
-def train(run: Run, accelerator: Accelerator) -> dict | None:
+def train(run: Run, accelerator: Accelerator, args: Namespace) -> dict | None:
     """Train, evaluate and write the run's files; returns the results on the main process."""
     recipe, threads, main = run.recipe, use_all_cores(), accelerator.is_main_process
     set_seed(run.seed)
@@ -94,6 +66,9 @@ def train(run: Run, accelerator: Accelerator) -> dict | None:
     names += ["test"] * (recipe.evaluation.test and "test" in run.data.splits)
     with accelerator.main_process_first():
         splits = load_pixels(run.data, processor, threads, names)
+    external = None
+    if main and args.also:  # before training: what is refused should be refused now
+        external = load_external(args.also, args.also_labels, run.data, splits, processor, threads)
     normalise = Normaliser(*normalisation(processor), accelerator.device)
     accelerator.init_trackers("tensorboard" if recipe.training.tracker == "tensorboard" else "chest-xray")
     if main:
@@ -105,17 +80,19 @@ def train(run: Run, accelerator: Accelerator) -> dict | None:
     results = None
     if main:
         save(model, processor, run.folder)
-        results = finish_run(run, fitted, processor, splits, normalise, accelerator.device)
+        results = finish_run(run, fitted, processor, splits, normalise, accelerator.device, external)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return results
 
 
 def main() -> None:
-    """Train, evaluate and write the run folder."""
+    """Train, evaluate and write the run folder, or evaluate one that is there."""
     args = parse_args()
     disable_progress_bar()  # transformers would draw one for every checkpoint, across ours
     keep_freed_memory()
+    if args.evaluate_only:
+        return reevaluate(args)
     run = prepare(args)
     training = run.recipe.training
     accelerator = Accelerator(
@@ -126,7 +103,7 @@ def main() -> None:
     )
     resume = has_checkpoint(run.folder)  # only with --resume: parse_args saw to that
     with written_whole(args.output, resume, has_checkpoint) if accelerator.is_main_process else nullcontext():
-        results = train(run, accelerator)
+        results = train(run, accelerator, args)
         if results:
             hide_hostname(run.folder)
     if results:

@@ -87,6 +87,29 @@ def written_whole(
 
 
 @contextmanager
+def rewritten_whole(path: Path) -> Iterator[Path]:
+    """Give a copy of a folder that takes its place when the block ends without an error.
+
+    Raises:
+        UsageError: Another process is writing it.
+    """
+    path = path.resolve()
+    partial, old = partial_of(path), path.with_name(path.name + ".old")
+    partial.mkdir(exist_ok=True)
+    with locked(partial):
+        try:
+            _empty(partial)
+            shutil.copytree(path, partial, dirs_exist_ok=True)
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        path.rename(old)
+        partial.rename(path)
+    shutil.rmtree(old)
+
+
+@contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder's lock; the system lets go of it when the process ends, however it ends.
 

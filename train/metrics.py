@@ -1,33 +1,81 @@
 """Scores and labels -> numbers with 95% intervals.
 
-scikit-learn does the arithmetic of the values, packed as an `evaluate.Metric` that needs no network; the intervals
-come from a bootstrap over patients, computed for all resamples at once.
+scikit-learn does the arithmetic of the values, packed as an `evaluate.Metric` that needs no network; the intervals come
+from `train.bootstrap`.
 """
+
+import math
+from dataclasses import dataclass
 
 import datasets
 import evaluate
 import numpy as np
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     balanced_accuracy_score,
+    brier_score_loss,
+    cohen_kappa_score,
+    log_loss,
+    matthews_corrcoef,
     precision_recall_fscore_support,
     roc_auc_score,
-    roc_curve,
 )
 
-RESAMPLES = 2000
+from train.bootstrap import bootstrap
+from train.calibration import expected_calibration_error
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is drawn as a whole when intervals are computed.
+
+    Attributes:
+        keys: (N,) one key per picture; pictures with one key belong together.
+        name: What a unit is, in words.
+    """
+
+    keys: np.ndarray
+    name: str
+
+    @classmethod
+    def of(cls, patients: list[str | None], copies: list[int] | None = None) -> "Units":
+        """Patients; where none is named, groups of copies; where these are unknown too, pictures.
+
+        Args:
+            patients: N patient keys.
+            copies: N numbers, equal for pictures that are copies of each other; None if nobody looked for copies.
+        """
+        groups = copies or list(range(len(patients)))
+        keys = [
+            f"patient {patient}" if patient else f"group {group}"
+            for patient, group in zip(patients, groups, strict=True)
+        ]
+        rest = "group of copies" if copies else "image"
+        name = "patient" if all(patients) else f"patient, or {rest} where unknown" if any(patients) else rest
+        return cls(np.array(keys), name)
+
+    def of_rows(self, rows: np.ndarray) -> "Units":
+        """The units of some pictures."""
+        return Units(self.keys[rows], self.name)
+
+    def __len__(self) -> int:
+        return len(np.unique(self.keys))
 
 
 class ChestXrayMetrics(evaluate.Metric):
     """Metrics of one split under one decision rule.
 
     `compute(references=..., predictions=..., decisions=..., positive=...)` takes labels (N,), probabilities (N, K),
-    decided labels (N,) and, for two classes, the index of the positive one. AUROC does not depend on the decisions.
+    decided labels (N,) and, for two classes, the index of the positive one. Every class must occur. AUROC, AUPRC
+    (average precision), Brier score, NLL (nats) and ECE do not depend on the decisions. The Brier score follows
+    scikit-learn: in [0, 1] for two classes, in [0, 2] for more. "class_…" are lists, a value for each class against the
+    rest.
     """
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description="Accuracy, balanced accuracy, sensitivity, specificity, precision, F1 and AUROC.",
+            description="What a classifier of chest radiographs is judged by.",
             citation="",
             inputs_description="references (N,), predictions: probabilities (N, K), decisions (N,)",
             features=datasets.Features(
@@ -39,23 +87,53 @@ class ChestXrayMetrics(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, decisions, positive: int | None = None) -> dict[str, float]:
-        labels, decided = np.asarray(references), np.asarray(decisions)
-        n_classes = len(predictions[0])
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            labels, decided, labels=range(n_classes), zero_division=0
+    def _compute(self, predictions, references, decisions, positive: int | None = None) -> dict:
+        labels, decided, probabilities = np.asarray(references), np.asarray(decisions), np.asarray(predictions)
+        values = _of_decisions(labels, decided, probabilities.shape[1], positive)
+        return values | _of_probabilities(labels, probabilities, positive)
+
+
+def _of_decisions(labels: np.ndarray, decided: np.ndarray, n_classes: int, positive: int | None) -> dict:
+    def averages(average: str | None) -> list:
+        return precision_recall_fscore_support(
+            labels, decided, labels=range(n_classes), average=average, zero_division=0
+        )[:3]
+
+    precision, recall, f1 = averages(None)
+    specificity = [np.mean(decided[labels != k] != k) for k in range(n_classes)]
+    values = {
+        "accuracy": accuracy_score(labels, decided),
+        "balanced_accuracy": balanced_accuracy_score(labels, decided),
+    }
+    if positive is not None:
+        values |= {"sensitivity": recall[positive], "specificity": specificity[positive]}
+        values |= {"precision": precision[positive], "f1": f1[positive]}
+    for average in ("macro", "weighted"):
+        values |= dict(
+            zip((f"{average}_{name}" for name in ("precision", "recall", "f1")), averages(average), strict=True)
         )
-        values = {
-            "accuracy": accuracy_score(labels, decided),
-            "balanced_accuracy": balanced_accuracy_score(labels, decided),
-            "auroc": auroc(labels, np.asarray(predictions)),
-        }
-        if positive is None:
-            values |= {"macro_precision": precision.mean(), "macro_recall": recall.mean(), "macro_f1": f1.mean()}
-        else:
-            values |= {"sensitivity": recall[positive], "specificity": recall[1 - positive]}
-            values |= {"precision": precision[positive], "f1": f1[positive]}
-        return {name: float(value) for name, value in values.items()}
+    values |= {"mcc": matthews_corrcoef(labels, decided), "cohen_kappa": cohen_kappa_score(labels, decided)}
+    per_class = {"class_precision": precision, "class_recall": recall, "class_specificity": specificity, "class_f1": f1}
+    return {name: float(value) for name, value in values.items()} | _lists(per_class)
+
+
+def _of_probabilities(labels: np.ndarray, probabilities: np.ndarray, positive: int | None) -> dict:
+    classes = range(probabilities.shape[1])
+    roc = [roc_auc_score(labels == k, probabilities[:, k]) for k in classes]
+    pr = [average_precision_score(labels == k, probabilities[:, k]) for k in classes]
+    scores, known = (probabilities, classes) if positive is None else (probabilities[:, positive], [False, True])
+    values = {
+        "auroc": np.mean(roc) if positive is None else roc[positive],
+        "auprc": np.mean(pr) if positive is None else pr[positive],
+        "brier": brier_score_loss(labels if positive is None else labels == positive, scores, labels=known),
+        "nll": log_loss(labels, probabilities, labels=classes),
+        "ece": expected_calibration_error(labels, probabilities, positive),
+    }
+    return {name: float(value) for name, value in values.items()} | _lists({"class_auroc": roc, "class_auprc": pr})
+
+
+def _lists(values: dict) -> dict[str, list[float]]:
+    return {name: [float(value) for value in per_class] for name, per_class in values.items()}
 
 
 def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -70,114 +148,65 @@ def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean([roc_auc_score(labels == k, scores) for k, scores in enumerate(probabilities.T)]))
 
 
-def bootstrap(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    decisions: np.ndarray,
-    units: np.ndarray,
-    positive: int | None,
-    seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """95% percentile intervals of the metrics of `ChestXrayMetrics`, resampling whole units (patients).
+@dataclass(frozen=True)
+class Scores:
+    """Values with intervals: {"value", "low", "high", "n", "unit"}; n counts the units that were resampled.
 
-    Args:
-        labels: (N,) class indices.
-        probabilities: (N, K).
-        decisions: (N,) class indices.
-        units: (N,) key of each picture's patient; pictures of one unit are drawn together.
-        positive: Index of the positive class for two classes, else None.
-        seed: Seed of the resampling.
-
-    Returns:
-        {metric: (low, high)}.
+    Attributes:
+        rules: {rule: {metric: entry}}.
+        classes: {rule: {label: {metric: entry}}}, each class against the rest.
     """
-    _, unit_of = np.unique(units, return_inverse=True)
-    n_units = unit_of.max() + 1
-    draws = np.random.default_rng(seed).multinomial(n_units, np.full(n_units, 1 / n_units), size=RESAMPLES)
-    weights = draws[:, unit_of].astype(np.float64)
-    values = _weighted_metrics(labels, probabilities, decisions, weights, positive)
-    return {name: tuple(np.nanpercentile(sample, [2.5, 97.5]).tolist()) for name, sample in values.items()}
 
-
-def _weighted_metrics(labels, probabilities, decisions, weights, positive) -> dict[str, np.ndarray]:
-    """Every metric for every resample: weights (R, N) -> {metric: (R,)}."""
-    n_classes = probabilities.shape[1]
-    cells = labels * n_classes + decisions
-    confusion = (weights @ np.eye(n_classes**2)[cells]).reshape(-1, n_classes, n_classes)
-    hits = np.diagonal(confusion, axis1=1, axis2=2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = hits / confusion.sum(axis=2)
-        precision = np.nan_to_num(hits / confusion.sum(axis=1))
-        f1 = 2 * hits / (confusion.sum(axis=1) + confusion.sum(axis=2))
-    values = {
-        "accuracy": hits.sum(axis=1) / weights.sum(axis=1),
-        "balanced_accuracy": np.nanmean(recall, axis=1),
-    }
-    if positive is None:
-        values |= {"macro_precision": precision.mean(1), "macro_recall": recall.mean(1), "macro_f1": f1.mean(1)}
-    else:
-        values |= {"sensitivity": recall[:, positive], "specificity": recall[:, 1 - positive]}
-        values |= {"precision": precision[:, positive], "f1": f1[:, positive]}
-    classes = [1] if n_classes == 2 else range(n_classes)
-    values["auroc"] = np.mean([_weighted_auroc(labels == k, probabilities[:, k], weights) for k in classes], axis=0)
-    return values
-
-
-def _weighted_auroc(is_positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUROC of each resample (R,): the share of positive-negative pairs in the right order, ties counting half."""
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-    positives = np.add.reduceat((weights * is_positive)[:, order], starts, axis=1)
-    negatives = np.add.reduceat((weights * ~is_positive)[:, order], starts, axis=1)
-    below = np.cumsum(negatives, axis=1) - negatives
-    with np.errstate(invalid="ignore"):
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        return (positives * (below + 0.5 * negatives)).sum(axis=1) / pairs
-
-
-def youden_threshold(is_positive: np.ndarray, scores: np.ndarray) -> float:
-    """The threshold that maximises sensitivity + specificity (Youden, Cancer 3(1), 1950).
-
-    Args:
-        is_positive: (N,) bool.
-        scores: (N,) probabilities of the positive class.
-
-    Returns:
-        A value halfway between the lowest score called positive and the highest called negative.
-    """
-    false_rate, true_rate, thresholds = roc_curve(is_positive, scores, drop_intermediate=False)
-    best = thresholds[np.argmax(true_rate - false_rate)]
-    below = scores[scores < best]
-    return float((min(best, 1.0) + (below.max() if len(below) else 0.0)) / 2)
+    rules: dict[str, dict[str, dict]]
+    classes: dict[str, dict[str, dict[str, dict]]]
 
 
 def evaluate_split(
     labels: np.ndarray,
     probabilities: np.ndarray,
-    decisions: np.ndarray,
-    patients: list[str | None],
+    decisions: dict[str, np.ndarray],
+    units: Units,
+    names: list[str],
     positive: int | None,
-) -> dict[str, dict]:
-    """Values and intervals of one split under one decision rule.
+) -> Scores:
+    """Values and intervals of a split.
 
     Args:
-        labels: (N,) class indices.
+        labels: (N,) class indices; every class must occur.
         probabilities: (N, K).
-        decisions: (N,) class indices.
-        patients: N patient keys; a picture without one is a unit of its own.
+        decisions: {rule: (N,) class indices}.
+        units: What is resampled.
+        names: K class names.
         positive: Index of the positive class for two classes, else None.
-
-    Returns:
-        {metric: {"value", "low", "high", "n", "unit"}}; n counts the units that were resampled.
     """
-    units = np.array([patient or f"picture {index}" for index, patient in enumerate(patients)])
-    unit = "patient" if all(patients) else "patient, or image where unknown" if any(patients) else "image"
-    values = ChestXrayMetrics().compute(
-        references=labels, predictions=probabilities, decisions=decisions, positive=positive
-    )
-    intervals = bootstrap(labels, probabilities, decisions, units, positive)
-    n = len(np.unique(units))
+    intervals = bootstrap(labels, probabilities, decisions, units.keys, positive)
+    rules: dict[str, dict] = {}
+    classes: dict[str, dict] = {}
+    for rule, decided in decisions.items():
+        found = ChestXrayMetrics().compute(
+            references=labels, predictions=probabilities, decisions=decided, positive=positive
+        )
+        limits = intervals[rule]
+        single = {name.removeprefix("class_"): name for name in found if name.startswith("class_")}
+        rules[rule] = entries(
+            {name: value for name, value in found.items() if not name.startswith("class_")}, limits, units
+        )
+        classes[rule] = {
+            label: entries(
+                {short: found[name][k] for short, name in single.items()},
+                {short: limits[name][:, k] for short, name in single.items()},
+                units,
+            )
+            for k, label in enumerate(names)
+        }
+    return Scores(rules, classes)
+
+
+def entries(values: dict[str, float], limits: dict[str, np.ndarray], units: Units) -> dict[str, dict]:
+    """Values with their intervals, as results.json holds them, without those that are not defined."""
     return {
-        name: {"value": value, "low": intervals[name][0], "high": intervals[name][1], "n": n, "unit": unit}
+        name: {"value": value, "low": float(limits[name][0]), "high": float(limits[name][1]), "n": len(units)}
+        | {"unit": units.name}
         for name, value in values.items()
+        if not math.isnan(value) and not np.isnan(limits[name]).any()
     }

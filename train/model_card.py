@@ -22,8 +22,33 @@ METRIC_NAMES = {
     "macro_precision": "macro precision",
     "macro_recall": "macro recall",
     "macro_f1": "macro F1",
+    "weighted_precision": "weighted precision",
+    "weighted_recall": "weighted recall",
+    "weighted_f1": "weighted F1",
+    "mcc": "Matthews correlation",
+    "cohen_kappa": "Cohen's kappa",
     "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score",
+    "nll": "NLL (nats)",
+    "ece": "calibration error",
 }
+CLASS_METRIC_NAMES = {
+    "precision": "precision",
+    "recall": "recall (sensitivity)",
+    "specificity": "specificity",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+}
+CONTROL_NAMES = {
+    "lungs_removed": "lungs removed",
+    "lung_box_removed": "a box around the lungs removed",
+    "lungs_only": "all but the lungs removed",
+    "frame_only": "all but the outer tenth on each side removed",
+}
+# As the Hub's evaluation tools name them.
+HUB_NAMES = {"auroc": "roc_auc", "brier": "brier_score", "cohen_kappa": "cohen_kappa", "mcc": "matthews_correlation"}
 
 
 def render_template(path: Path, **values: object) -> str:
@@ -45,36 +70,55 @@ def render_card(results: dict) -> str:
     Returns:
         README.md: front matter for the Hub, and the text.
     """
-    template = Path(__file__).with_name("model_card.md.jinja")
-    front_matter = _front_matter(results).to_yaml()
-    return render_template(template, front_matter=front_matter, metric_names=METRIC_NAMES, **results)
+    return render_template(
+        Path(__file__).with_name("model_card.md.jinja"),
+        front_matter=_front_matter(results).to_yaml(),
+        metric_names=METRIC_NAMES,
+        class_metric_names=CLASS_METRIC_NAMES,
+        control_names=CONTROL_NAMES,
+        **results,
+    )
 
 
 def _front_matter(results: dict) -> ModelCardData:
-    dataset = results["dataset"]
-    test = results["splits"].get("test", {}).get("argmax", {})
+    own, name = results["dataset"], results["recipe"]["name"]
+    datasets = [own, *(found["dataset"] for found in results["external"].values())]
+    on_hub = [dataset["name"] for dataset in datasets if "/" in dataset["name"]]
     return ModelCardData(
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="image-classification",
-        tags=["medical", "chest-x-ray", *([] if results["remote_code"] else ["timm"]), results["recipe"]["name"]],
+        tags=["medical", "chest-x-ray", *([] if results["remote_code"] else ["timm"]), name],
+        datasets=on_hub or None,
+        base_model=results["base_model"],
         metrics=["accuracy", "roc_auc"],
-        model_name=results["recipe"]["name"],
+        model_name=name,
         eval_results=[
-            EvalResult(
-                task_type="image-classification",
-                dataset_type=dataset["name"],
-                dataset_name=dataset["title"],
-                dataset_split="test",
-                metric_type={"auroc": "roc_auc"}.get(name, name),
-                metric_name=METRIC_NAMES[name],
-                metric_value=round(test[name]["value"], 4),
-            )
-            for name in METRIC_NAMES
-            if name in test
-        ]
-        or None,
+            *(one for split, rules in results["splits"].items() for one in _eval_results(own, split, rules["argmax"])),
+            *(
+                one
+                for found in results["external"].values()
+                for one in _eval_results(found["dataset"], "external", found["rules"]["argmax"])
+            ),
+        ],
     )
+
+
+def _eval_results(dataset: dict, split: str, metrics: dict[str, dict]) -> list[EvalResult]:
+    """The numbers of one split at argmax, as the Hub's model-index holds them."""
+    return [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type=dataset["name"],
+            dataset_name=dataset["title"],
+            dataset_split=split,
+            metric_type=HUB_NAMES.get(name, name),
+            metric_name=METRIC_NAMES[name],
+            metric_value=round(metrics[name]["value"], 4),
+        )
+        for name in METRIC_NAMES
+        if name in metrics
+    ]
 
 
 def main() -> None:

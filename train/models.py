@@ -170,6 +170,12 @@ def save(model: nn.Module, processor, folder: Path) -> None:
         processor.save_pretrained(folder)
 
 
+def base_model(architecture: str) -> str | None:
+    """The Hub repository of a timm architecture's ImageNet weights; None if there are none."""
+    found = timm.get_pretrained_cfg(architecture)
+    return (found.hf_hub_id or None) if found else None
+
+
 def _network(model: nn.Module) -> nn.Module:
     """The network inside transformers' TimmWrapper, or the model itself."""
     return getattr(model, "timm_model", model)

@@ -16,17 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 from transformers.utils.logging import disable_progress_bar
 
 from space.errors import UsageError, run_cli
 from train.batches import Normaliser, load_pixels
+from train.calibration import Calibration
 from train.data import Data, load_data
+from train.evaluation import Task, ask, evaluate
 from train.folders import check_free, write_text_whole
-from train.inference import predict_logits
 from train.machine import use_all_cores
-from train.metrics import evaluate_split
 from train.models import normalisation
 from train.study_plan import PlannedRun, Study, describe, load_study, plan_runs
 from train.study_report import summarise, write_report
@@ -175,20 +174,18 @@ def read_test(data: Data, folder: Path) -> dict:
         folder: Run folder.
 
     Returns:
-        As `train.metrics.evaluate_split`.
+        {metric: entry}.
     """
     torch.backends.cudnn.allow_tf32 = False  # as in finetune: "fp32" is to mean it on a GPU too
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = AutoModelForImageClassification.from_pretrained(folder).to(device)
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-    split = data.splits["test"]
     pixels = load_pixels(data, processor, use_all_cores(), ["test"])["test"]
-    logits = predict_logits(model, pixels, Normaliser(*normalisation(processor), device))
-    probabilities = softmax(logits.astype(np.float64), axis=1)
+    answers = ask(model, pixels, Normaliser(*normalisation(processor), device), data.splits["test"])
     # The second class of two is the positive one; accuracy and AUROC are the same either way.
     positive = 1 if len(data.labels) == 2 else None
-    decisions = probabilities.argmax(axis=1)
-    return evaluate_split(pixels.labels.numpy(), probabilities, decisions, list(split["patient"]), positive)
+    task = Task(data.labels, positive, None, Calibration(1.0, np.zeros(len(data.labels))))
+    return evaluate(task, {"test": answers})["splits"]["test"]["argmax"]
 
 
 def _print_rows(results: dict, output: Path) -> None:

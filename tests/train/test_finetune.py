@@ -1,3 +1,4 @@
+import ast
 import csv
 import json
 import math
@@ -20,8 +21,8 @@ from train.model_card import render_card
 from train.recipe import load_recipe
 
 FILES = {
-    "README.md", "config.json", "figures", "golden.safetensors", "model.safetensors", "predictions.csv", "recipe.toml",
-    "results.json", "tensorboard",
+    "README.md", "classification_report.csv", "config.json", "confusion_matrix.csv", "figures", "golden.safetensors",
+    "history.csv", "model.safetensors", "predictions.csv", "recipe.toml", "results.json", "tensorboard",
 }  # fmt: skip
 
 PIPELINE = """
@@ -54,9 +55,9 @@ def test_a_short_run_learns_the_phantoms_signal(results):
 
 def test_the_run_folder_holds_the_contract(run_folder, results):
     assert {path.name for path in run_folder.iterdir()} == FILES
-    assert {path.name for path in (run_folder / "figures").iterdir()} == {
-        "confusion_matrix.png", "learning_curves.png", "roc.png",
-    }  # fmt: skip
+    assert {path.name for path in (run_folder / "figures").iterdir()} - {"local"} == {
+        f"{name}.png" for name in results["figures"]
+    }
     assert not run_folder.with_name("tiny.partial").exists()
     config = json.loads((run_folder / "config.json").read_text())
     assert config["label_names"] == ["NORMAL", "PNEUMONIA"]
@@ -68,8 +69,9 @@ def test_the_run_folder_holds_the_contract(run_folder, results):
     assert "# A recipe for tests" in (run_folder / "recipe.toml").read_text()
     assert list((run_folder / "tensorboard").rglob("events.out.tfevents.*"))
     for metrics in results["splits"]["test"].values():
-        for found in metrics.values():
-            assert found["low"] <= found["value"] <= found["high"]
+        for name, found in metrics.items():
+            assert found["low"] <= found["high"]
+            assert name == "ece" or found["low"] <= found["value"] <= found["high"]
             assert found["unit"] == "patient"
 
 
@@ -117,7 +119,7 @@ def test_the_card_is_rendered_from_the_results_and_says_what_it_must(run_folder,
     card = (run_folder / "README.md").read_text()
     assert card == render_card(results)
     auroc = results["splits"]["test"]["argmax"]["auroc"]
-    assert f"| AUROC | {auroc['value']:.3f} | {auroc['low']:.3f} to {auroc['high']:.3f} |" in card
+    assert f"| AUROC | {auroc['value']:.3f} ({auroc['low']:.3f} to {auroc['high']:.3f}) |" in card
     assert "not a medical device" in card
     assert "CC BY 4.0" in card or "cc-by-4.0" in card
     assert "10.17632/rscbjbr9sj.2" in card
@@ -136,12 +138,13 @@ def test_the_cards_snippets_run(run_folder, tmp_path):
     Image.fromarray(gray).save(tmp_path / "xray16.png")
     Image.fromarray((gray // 16).astype(np.uint8)).save(tmp_path / "xray.png")
     snippets = re.findall(r"```python\n(.*?)```", (run_folder / "README.md").read_text(), re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     script = "\n".join(snippets).replace("MODEL_DIR_OR_REPO", str(run_folder))
     done = run_python("-c", script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    answers = [line for line in done.stdout.splitlines() if line.startswith("[{")]
-    assert len(answers) == 2
+    answers = [ast.literal_eval(line) for line in done.stdout.splitlines() if line.startswith(("[{", "{"))]
+    assert len(answers) == 3
+    assert {one["label"]: round(one["score"], 4) for one in answers[0]} == pytest.approx(answers[1], abs=1e-4)
 
 
 def test_the_launcher_prints_plan_progress_and_results(launched):

@@ -33,7 +33,7 @@ def test_every_recipe_loads_and_opens_with_its_story(path):
         ("noise_std = 0.02", "noise_std = nan", "noise_std = nan"),
         ("learning_rate = 3e-3", "learning_rate = inf", "learning_rate = inf; it must lie between"),
         ('precision = "fp32"', 'precision = "fp64"', "one of: auto, fp32, bf16, fp16"),
-        ('"youden"', '"guess"', "one of: argmax, youden"),
+        ('"youden"', '"guess"', 'one of: "argmax", "youden"'),
         ("[model]", "[model", "not valid TOML"),
         ('optimizer = "adamw"', 'optimizer = "lion"', "one of: adamw, adam, adamax, rmsprop, sgd"),
         ('schedule = "cosine"', "", "missing schedule.*Required: .*schedule"),

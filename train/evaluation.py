@@ -1,0 +1,192 @@
+"""What a finished model is worth: every number of results.json that comes from its answers."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+import datasets
+import numpy as np
+from PIL import Image
+from scipy.special import softmax
+from torch import nn
+
+from space.classifier import decide
+from train.batches import Normaliser, PixelDataset
+from train.bootstrap import bootstrap
+from train.calibration import Calibration, expected_calibration_error, negative_log_likelihood
+from train.duplicates import Fingerprint, find_copies, group_pairs, thumbnail
+from train.inference import predict_logits
+from train.metrics import Scores, Units, auroc, entries, evaluate_split
+
+# Columns of a dataset whose values are reported one by one, and how many pictures of a value make it worth a number.
+SUBGROUP_COLUMNS, LEAST_PICTURES = ("subtype", "origin", "view"), 10
+
+# Metrics that tell whether what was fixed on validation holds on test.
+SHIFTING = ("sensitivity", "specificity", "balanced_accuracy", "ece")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model answered to the pictures of a split.
+
+    Attributes:
+        truth: (N,) class indices.
+        logits: (N, K) of the finished model.
+        units: What is resampled for intervals.
+        columns: {column of `SUBGROUP_COLUMNS`: N values, None where nothing is known}.
+    """
+
+    truth: np.ndarray
+    logits: np.ndarray
+    units: Units
+    columns: dict[str, list[str | None]]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(N, K)."""
+        return softmax(self.logits, axis=1)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the model was made for.
+
+    Attributes:
+        labels: K class names in the order of the logits.
+        positive: Index of the positive class of a binary task, else None.
+        point: `{"rule", "positive_label", "threshold"}`, or None where argmax decides.
+        calibration: What was folded into the model.
+    """
+
+    labels: list[str]
+    positive: int | None
+    point: dict | None
+    calibration: Calibration
+
+    def decisions(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+        """{rule: (N,) class indices}."""
+        rules = {"argmax": None} | ({"operating_point": self.point} if self.point else {})
+        return {rule: decide(probabilities, point, self.labels) for rule, point in rules.items()}
+
+
+def ask(model: nn.Module, pixels: PixelDataset, normalise: Normaliser, rows: datasets.Dataset) -> Answers:
+    """Have a finished model classify a split, in the precision of its weights.
+
+    Args:
+        model: The classifier.
+        pixels: The split's pixels.
+        normalise: Pixels -> the model's input.
+        rows: The split itself.
+    """
+    logits = predict_logits(model, pixels, normalise).astype(np.float64)
+    columns = {name: list(rows[name]) for name in SUBGROUP_COLUMNS if name in rows.features}
+    return Answers(pixels.labels.numpy(), logits, units_of(list(rows["patient"]), pixels), columns)
+
+
+def units_of(patients: list[str | None], pixels: PixelDataset) -> Units:
+    """What is resampled: patients and, where none is named, groups of copies."""
+    if all(patients):
+        return Units.of(patients)
+    return Units.of(patients, group_pairs(len(pixels), find_copies(fingerprints(pixels), picture_of(pixels)).pairs()))
+
+
+def fingerprints(pixels: PixelDataset) -> list[Fingerprint]:
+    """What `train.duplicates` compares, of pictures as the model sees them."""
+    pictures = (Image.fromarray(array) for array in pixels.pixels)
+    return [Fingerprint(sha256(picture.tobytes()).digest(), picture.size, thumbnail(picture)) for picture in pictures]
+
+
+def picture_of(pixels: PixelDataset):
+    """A function that gives the i-th picture."""
+    return lambda index: Image.fromarray(pixels.pixels[index])
+
+
+def evaluate(task: Task, answers: dict[str, Answers]) -> dict:
+    """Everything that can be said of a model's answers.
+
+    Args:
+        task: What the model was made for.
+        answers: {split: answers}.
+
+    Returns:
+        `splits`, `classes`, `subgroups`, `calibration` and `shift` of results.json.
+    """
+    scores = {name: _scores(task, one) for name, one in answers.items()}
+    splits = {name: one.rules for name, one in scores.items()}
+    return {
+        "splits": splits,
+        "classes": {name: one.classes for name, one in scores.items()},
+        "subgroups": {name: found for name, one in answers.items() if (found := _subgroups(task, one))},
+        "calibration": {
+            "temperature": task.calibration.temperature,
+            "biases": dict(zip(task.labels, task.calibration.biases.tolist(), strict=True)),
+            "fitted_on": "validation",
+            "splits": {name: _calibration(task, one) for name, one in answers.items()},
+        },
+        "shift": _shift(splits),
+    }
+
+
+def _scores(task: Task, one: Answers) -> Scores:
+    decisions = task.decisions(one.probabilities)
+    return evaluate_split(one.truth, one.probabilities, decisions, one.units, task.labels, task.positive)
+
+
+def _calibration(task: Task, one: Answers) -> dict:
+    """How well probabilities fit outcomes, by the network's own logits and by the finished model's."""
+    shares = np.bincount(one.truth, minlength=len(task.labels)) / len(one.truth)
+
+    def of(logits: np.ndarray) -> dict[str, float]:
+        probabilities = softmax(logits, axis=1)
+        squared = ((probabilities - np.eye(len(shares))[one.truth]) ** 2).sum(axis=1)
+        return {
+            "nll": negative_log_likelihood(logits, one.truth),
+            "brier": float(squared.mean() / (1 if task.positive is None else 2)),
+            "ece": expected_calibration_error(one.truth, probabilities, task.positive),
+        }
+
+    prevalence = dict(zip(task.labels, shares.tolist(), strict=True))
+    return {"before": of(task.calibration.undo(one.logits)), "after": of(one.logits), "prevalence": prevalence}
+
+
+def _subgroups(task: Task, one: Answers) -> dict:
+    """{column: {value: {"images", "labels", rule: {metric: entry}}}}: accuracy, and AUROC where every class occurs."""
+    found: dict[str, dict] = {}
+    for column, values in one.columns.items():
+        for value, n in sorted(Counter(value for value in values if value).items()):
+            if n >= LEAST_PICTURES:
+                rows = np.flatnonzero(np.array([other == value for other in values]))
+                found.setdefault(column, {})[value] = _subgroup(task, one, rows)
+    return found
+
+
+def _subgroup(task: Task, one: Answers, rows: np.ndarray) -> dict:
+    truth, probabilities, units = one.truth[rows], one.probabilities[rows], one.units.of_rows(rows)
+    decisions = task.decisions(probabilities)
+    intervals = bootstrap(truth, probabilities, decisions, units.keys, task.positive)
+    counts = {label: int((truth == k).sum()) for k, label in enumerate(task.labels) if (truth == k).any()}
+    found = {"images": len(rows), "labels": counts}
+    for rule, decided in decisions.items():
+        values = {"accuracy": float(np.mean(decided == truth))}
+        if len(counts) == len(task.labels):
+            values["auroc"] = auroc(truth, probabilities)
+        found[rule] = entries(values, intervals[rule], units)
+    return found
+
+
+def _shift(splits: dict[str, dict]) -> list[dict]:
+    """Where validation and test visibly differ: metrics whose intervals do not overlap.
+
+    Returns:
+        [{"rule", "metric", "validation", "test"}]: what the decision rule in use gives away on test, and calibration.
+    """
+    if not {"validation", "test"} <= splits.keys():
+        return []
+    rule = "operating_point" if "operating_point" in splits["test"] else "argmax"
+    pairs = [(name, splits["validation"][rule].get(name), splits["test"][rule].get(name)) for name in SHIFTING]
+    return [
+        {"rule": rule, "metric": name, "validation": validation["value"], "test": test["value"]}
+        for name, validation, test in pairs
+        if validation and test and (validation["low"] > test["high"] or test["low"] > validation["high"])
+    ]
