@@ -4,19 +4,21 @@ python app.py [--model REPO_OR_DIR]     (or the environment variable MODEL_ID; T
 """
 
 import argparse
+import json
 import os
 from pathlib import Path
 
 from space.errors import UsageError, run_cli
 
 DEFAULT_MODEL = Path(__file__).parent / "space" / "default-model"
+PIN = Path(__file__).with_name("model.json")  # in a Space that hub.push made: the model and its commit
 
 
 def build_demo(model: str | None = None):
     """Load a model and build the page around it.
 
     Args:
-        model: Folder or Hub repository; None: `MODEL_ID`, else the bundled model.
+        model: Folder or Hub repository; None: `MODEL_ID`, else what model.json pins, else the bundled model.
 
     Returns:
         The page, as `gradio.Blocks`.
@@ -28,10 +30,14 @@ def build_demo(model: str | None = None):
     from space.classifier import Classifier
     from space.ui import build_ui
 
-    chosen = model or os.environ.get("MODEL_ID") or str(DEFAULT_MODEL)
-    name = Path(chosen).resolve().name if Path(chosen).is_dir() else chosen
+    chosen, revision = model or os.environ.get("MODEL_ID"), None
     trusted = os.environ.get("TRUST_REMOTE_CODE") == "1"
-    return build_ui(Classifier.load(chosen, trust_remote_code=trusted), name)
+    if not chosen and PIN.is_file():
+        pin = json.loads(PIN.read_text(encoding="utf-8"))
+        chosen, revision, trusted = pin["model"], pin["revision"], pin["trust_remote_code"]
+    chosen = chosen or str(DEFAULT_MODEL)
+    name = Path(chosen).resolve().name if Path(chosen).is_dir() else chosen
+    return build_ui(Classifier.load(chosen, revision, trusted), name)
 
 
 def _port() -> int | None:

@@ -1,61 +1,322 @@
-"""A Hub on the loopback address that serves files, for the real huggingface_hub client."""
+"""A Hub on the loopback address, for the real clients of huggingface_hub, transformers, datasets and timm.
 
+It follows the protocol as far as this project uses it: repositories made, files uploaded (small ones inside the commit,
+large ones as LFS objects before it), commits as ndjson, branches, tags, trees, downloads with ETag and Range, cards
+checked. `Hub.fail` makes it misbehave.
+"""
+
+import base64
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TOKEN = "hf_token_of_the_tests"  # noqa: S105 - opens nothing but this server
+LFS = (".safetensors", ".parquet")
+KINDS = ("models", "datasets", "spaces")
+
+
+@dataclass
+class Repository:
+    """A repository: {commit: {path: content}}, and the commit of every branch and tag."""
+
+    private: bool = True
+    commits: dict[str, dict[str, bytes]] = field(default_factory=lambda: {COMMIT: {}})
+    refs: dict[str, str] = field(default_factory=lambda: {"main": COMMIT})
+
+    def find(self, revision: str) -> str | None:
+        """The commit that a branch, tag or SHA means."""
+        return self.refs.get(revision, revision if revision in self.commits else None)
+
+
+@dataclass
+class Fault:
+    """An answer in place of the right one: for requests whose method and path contain `where`, `times` times."""
+
+    where: str
+    status: int  # 0: the connection is cut
+    times: int
+    headers: dict[str, str]
+
+
+class Hub:
+    """The server's state, and what tests ask of it."""
+
+    def __init__(self):
+        self.repositories: dict[str, Repository] = {}  # by "models/owner/name"
+        self.objects: dict[str, bytes] = {}  # LFS, by SHA-256
+        self.faults: list[Fault] = []
+        self.requests: list[str] = []
+        self.endpoint = ""
+
+    def fail(self, where: str, status: int, times: int = 1, **headers: str) -> None:
+        """Answer the next requests that contain `where` ("PUT /lfs") with a status, or cut the connection (0)."""
+        self.faults.append(Fault(where, status, times, headers))
+
+    def fault(self, request: str) -> Fault | None:
+        """The fault that this request meets."""
+        for fault in self.faults:
+            if fault.times and fault.where in request:
+                fault.times -= 1
+                return fault
+        return None
+
+    def files(self, repo: str, revision: str = "main") -> dict[str, bytes]:
+        """What a repository ("models/owner/name") holds."""
+        repository = self.repositories[repo]
+        return repository.commits[repository.find(revision)]
+
+
+def git_sha(content: bytes) -> str:
+    """The hash by which git knows a file."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324 - git's own
+
+
+def etag(path: str, content: bytes) -> str:
+    """The hash by which the Hub knows a file."""
+    return hashlib.sha256(content).hexdigest() if path.endswith(LFS) else git_sha(content)
+
+
+@contextmanager
+def running(hub: Hub) -> Iterator[Hub]:
+    """Run a Hub."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[str]:
-    """Serve files, given as {"owner/name/path": content}, "datasets/owner/name/path" for datasets.
+    """Serve public files, given as {"owner/name/path": content}, "datasets/owner/name/path" for datasets.
 
     Yields:
         The endpoint for `HF_ENDPOINT`.
     """
+    hub = Hub()
+    for name, content in files.items():
+        kind = "" if name.startswith("datasets/") else "models/"
+        repo, path = re.fullmatch(r"(\w+/[^/]+/[^/]+)/(.*)", kind + name).groups()
+        repository = hub.repositories.setdefault(repo, Repository(private=False))
+        repository.commits[COMMIT][path] = content
+    with running(hub):
+        yield hub.endpoint
 
-    def listing(path: str) -> bytes | None:
-        """What the Hub's API says of a repository, or of the files in it."""
-        repo, _, _ = path.partition("/revision/" if "/revision/" in path else "/tree/")
-        inside = {name.removeprefix(f"{repo}/"): data for name, data in files.items() if name.startswith(f"{repo}/")}
-        if not inside:
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def _serve(self) -> None:
+        url = urlsplit(self.path)
+        path, self.query = unquote(url.path), parse_qs(url.query)
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        request = f"{self.command} {path}"
+        self.hub.requests.append(request)
+        if fault := self.hub.fault(request):
+            if not fault.status:
+                self.close_connection = True
+                self.connection.close()
+                return
+            self._answer(fault.status, {"error": "as the test asks"}, fault.headers)
+            return
+        for method, pattern, handle in ROUTES:
+            if self.command in method.split() and (found := re.fullmatch(pattern, path)):
+                handle(self, *found.groups())
+                return
+        self._answer(404, {"error": f"no such address: {request}"})
+
+    do_GET = do_HEAD = do_POST = do_PUT = _serve
+
+    def log_message(self, *args):
+        """Keep the tests' output quiet."""
+
+    def _answer(self, status: int, content: object = b"", headers: dict[str, str] | None = None) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def _known(self) -> bool:
+        return self.headers.get("Authorization") == f"Bearer {TOKEN}"
+
+    def _writes(self, repo: str) -> Repository | None:
+        """The repository, if the token may write to it; else the refusal is sent."""
+        if not self._known():
+            self._answer(401, {"error": "Invalid credentials"})
             return None
-        if "/revision/" in path:
-            return json.dumps({"id": repo.removeprefix("datasets/"), "sha": COMMIT, "siblings": []}).encode()
-        entries = [{"type": "file", "path": name, "size": len(data), "oid": "0" * 40} for name, data in inside.items()]
-        return json.dumps(entries).encode()
+        return self._reads(repo)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path.startswith("/api/"):
-                content = listing(self.path.removeprefix("/api/").removeprefix("models/"))
-            else:
-                path = unquote(self.path).strip("/").replace(f"/resolve/{COMMIT}/", "/")
-                content = files.get(path.replace("/resolve/main/", "/"))
-            self.send_response(404 if content is None else 200)
-            if content is None:
-                self.send_header("X-Error-Code", "EntryNotFound")
-            else:
-                self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-                self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", str(len(content or b"")))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content or b"")
+    def _reads(self, repo: str) -> Repository | None:
+        repository = self.hub.repositories.get(repo)
+        if repository is None or (repository.private and not self._known()):
+            self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+            return None
+        return repository
 
-        do_HEAD = do_GET
+    def _commit_of(self, repository: Repository, revision: str) -> str | None:
+        if (commit := repository.find(revision)) is None:
+            self._answer(404, {"error": "Revision not found"}, {"X-Error-Code": "RevisionNotFound"})
+        return commit
 
-        def log_message(self, *args):
-            """Keep the tests' output quiet."""
+    def create(self) -> None:
+        asked = json.loads(self.body)
+        repo = f"{asked['type']}s/{asked.get('organization') or 'someone'}/{asked['name']}"
+        if not self._known():
+            return self._answer(401, {"error": "Invalid credentials"})
+        if asked.get("organization") == "others":
+            return self._answer(403, {"error": "You don't have the rights to create under this namespace"})
+        url = f"{self.hub.endpoint}/{repo.removeprefix('models/')}"
+        if repo in self.hub.repositories:
+            return self._answer(409, {"error": "exists", "url": url})
+        private = asked.get("private", asked.get("visibility") == "private")
+        self.hub.repositories[repo] = Repository(private=bool(private))
+        self._answer(200, {"url": url, "name": repo.partition("/")[2], "id": "1"})
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
+    def info(self, repo: str, revision: str | None = None) -> None:
+        repository = self._reads(repo)
+        if repository and (commit := self._commit_of(repository, revision or "main")):
+            siblings = [{"rfilename": path} for path in repository.commits[commit]]
+            about = {"id": repo.partition("/")[2], "sha": commit, "private": repository.private, "siblings": siblings}
+            self._answer(200, about | {"tags": [], "downloads": 0})
+
+    def tree(self, repo: str, revision: str, folder: str | None) -> None:
+        repository = self._reads(repo)
+        if not repository or not (commit := self._commit_of(repository, revision)):
+            return
+        prefix = f"{folder}/" if folder else ""
+        files = {path: data for path, data in repository.commits[commit].items() if path.startswith(prefix)}
+        if folder and not files:
+            return self._answer(404, {"error": "no such folder"}, {"X-Error-Code": "EntryNotFound"})
+        deeper = {path for path in files if "/" in path.removeprefix(prefix)}
+        folders = {prefix + path.removeprefix(prefix).partition("/")[0] for path in deeper}
+        if self.query.get("recursive", ["false"])[0].casefold() == "true":
+            deeper = set()
+        entries = [{"type": "directory", "path": path, "size": 0, "oid": "0" * 40} for path in sorted(folders)]
+        self._answer(200, entries + [_entry(path, files[path]) for path in files if path not in deeper])
+
+    def paths_info(self, repo: str, revision: str) -> None:
+        repository = self._reads(repo)
+        if repository and (commit := self._commit_of(repository, revision)):
+            wanted = (
+                json.loads(self.body)["paths"] if self.body.startswith(b"{") else parse_qs(self.body.decode())["paths"]
+            )
+            files = repository.commits[commit]
+            self._answer(200, [_entry(path, files[path]) for path in wanted if path in files])
+
+    def resolve(self, kind: str | None, repo: str, revision: str, path: str) -> None:
+        repository = self._reads(f"{kind or 'models/'}{repo}")
+        if not repository or not (commit := self._commit_of(repository, revision)):
+            return
+        if (content := repository.commits[commit].get(path)) is None:
+            return self._answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+        headers = {"ETag": f'"{etag(path, content)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+        if found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            first, last = int(found[1]), int(found[2] or len(content) - 1)
+            headers["Content-Range"] = f"bytes {first}-{min(last, len(content) - 1)}/{len(content)}"
+            return self._answer(206, content[first : last + 1], headers)
+        self._answer(200, content, headers)
+
+    def preupload(self, repo: str, revision: str) -> None:
+        if not (repository := self._writes(repo)) or not (commit := self._commit_of(repository, revision)):
+            return
+        there = repository.commits[commit]
+        answers = []
+        for asked in json.loads(self.body)["files"]:
+            path = asked["path"]
+            answer = {"path": path, "uploadMode": "lfs" if path.endswith(LFS) else "regular", "shouldIgnore": False}
+            answers.append(answer | ({"oid": etag(path, there[path])} if path in there else {}))
+        self._answer(200, {"files": answers})
+
+    def lfs_batch(self, kind: str | None, repo: str) -> None:
+        if not self._writes(f"{kind or 'models/'}{repo}"):
+            return
+        objects = []
+        for asked in json.loads(self.body)["objects"]:
+            href = f"{self.hub.endpoint}/lfs/{asked['oid']}"
+            actions = {} if asked["oid"] in self.hub.objects else {"actions": {"upload": {"href": href}}}
+            objects.append(asked | actions)
+        self._answer(200, {"transfer": "basic", "objects": objects})
+
+    def lfs_put(self, oid: str) -> None:
+        if hashlib.sha256(self.body).hexdigest() != oid:
+            return self._answer(400, {"error": "these are other bytes"})
+        self.hub.objects[oid] = self.body
+        self._answer(200)
+
+    def commit(self, repo: str, revision: str) -> None:
+        if not (repository := self._writes(repo)) or not (parent := self._commit_of(repository, revision)):
+            return
+        files = dict(repository.commits[parent])
+        for line in map(json.loads, self.body.splitlines()):
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                if value["oid"] not in self.hub.objects:
+                    return self._answer(400, {"error": "LFS object was not uploaded"})
+                files[value["path"]] = self.hub.objects[value["oid"]]
+            elif line["key"] == "deletedFile":
+                files.pop(value["path"])
+        sha = hashlib.sha1(parent.encode() + self.body).hexdigest()  # noqa: S324 - as git has them
+        repository.commits[sha] = files
+        repository.refs[revision] = sha
+        url = f"{self.hub.endpoint}/{repo.removeprefix('models/')}/commit/{sha}"
+        self._answer(200, {"success": True, "commitOid": sha, "commitUrl": url, "hookOutput": ""})
+
+    def ref(self, repo: str, kind: str, name: str) -> None:
+        """Make a branch of that name, or a tag of what that name means."""
+        if not (repository := self._writes(repo)):
+            return
+        asked = json.loads(self.body or b"{}")
+        new, at = (name, asked.get("startingPoint", "main")) if kind == "branch" else (asked["tag"], name)
+        if new in repository.refs:
+            return self._answer(409, {"error": "exists already"})
+        repository.refs[new] = repository.find(at)
+        self._answer(200, {})
+
+    def validate(self) -> None:
+        front = json.loads(self.body)["content"].partition("---\n")[2].partition("\n---")[0]
+        bad = "license" not in (yaml.safe_load(front) or {})
+        self._answer(400 if bad else 200, b'"license" is required' if bad else {"errors": [], "warnings": []})
+
+
+def _entry(path: str, content: bytes) -> dict:
+    """A file as the Hub's listings have it."""
+    entry = {"type": "file", "path": path, "size": len(content), "oid": git_sha(content)}
+    lfs = {"oid": etag(path, content), "sha256": etag(path, content), "size": len(content), "pointerSize": 130}
+    return entry | ({"lfs": lfs} if path.endswith(LFS) else {})
+
+
+REPO = r"((?:models|datasets|spaces)/[^/]+/[^/]+)"
+BARE = r"(datasets/|spaces/)?([^/]+/[^/]+)"
+ROUTES = (
+    ("POST", "/api/repos/create", _Handler.create),
+    ("POST", "/api/validate-yaml", _Handler.validate),
+    ("GET HEAD", f"/api/{REPO}", _Handler.info),
+    ("GET HEAD", f"/api/{REPO}/revision/([^/]+)", _Handler.info),
+    ("GET", f"/api/{REPO}/tree/([^/]+)(?:/(.+))?", _Handler.tree),
+    ("POST", f"/api/{REPO}/paths-info/([^/]+)", _Handler.paths_info),
+    ("POST", f"/api/{REPO}/preupload/([^/]+)", _Handler.preupload),
+    ("POST", f"/api/{REPO}/commit/([^/]+)", _Handler.commit),
+    ("POST", f"/api/{REPO}/(branch|tag)/([^/]+)", _Handler.ref),
+    ("POST", f"/{BARE}.git/info/lfs/objects/batch", _Handler.lfs_batch),
+    ("PUT", r"/lfs/(\w+)", _Handler.lfs_put),
+    ("GET HEAD", f"/{BARE}/resolve/([^/]+)/(.+)", _Handler.resolve),
+)

@@ -14,15 +14,15 @@ from tests.conftest import REPOSITORY
 
 
 @contextmanager
-def running_app(*arguments: str | Path, **environment: str) -> Iterator[str]:
-    """Start `python app.py ARGUMENTS` on a free port; yields its address and stops it afterwards."""
+def running_app(*arguments: str | Path, folder: Path = REPOSITORY, **environment: str) -> Iterator[str]:
+    """Start `python app.py ARGUMENTS` in a folder on a free port; yields its address and stops it afterwards."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "app.py", *map(str, arguments)]
     variables = os.environ | {"GRADIO_SERVER_PORT": str(port)} | environment
     process = subprocess.Popen(
-        command, cwd=REPOSITORY, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
         address = f"http://127.0.0.1:{port}"

@@ -1,0 +1,158 @@
+"""Which files of a folder go to the Hub, and which never do."""
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from space.errors import UsageError
+
+GIB = 2**30
+MOST_BYTES = 50 * GIB  # of one file: the Hub's own limit
+MOST_FILES = 10_000  # of one folder: the Hub's own limit
+SHOWN = 5
+
+# What a folder of each kind may hold, as patterns of paths; "*" also stands for "/".
+PUBLISHED = {
+    "model": (
+        *(
+            "README.md",
+            "config.json",
+            "preprocessor_config.json",
+            "recipe.toml",
+            "results.json",
+            "modeling_chest_cnn.py",
+        ),
+        *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", "golden.safetensors"),
+        *("predictions.csv", "classification_report.csv", "confusion_matrix.csv", "history.csv"),
+        *("figures/*.png", "tensorboard/*events.out.tfevents.*"),
+    ),
+    "dataset": ("README.md", "audit.json", "data/*.parquet", "figures/*.png"),
+}
+# What our tools leave in such folders and is nobody else's business: left out without a word.
+PRIVATE = ("figures/local/*", "checkpoints/*", "quarantine.csv", "pushed.json", ".cache/*")
+# What people leave in folders by mistake, and why it must not go: the push is refused.
+DANGEROUS = {
+    "a secret": (
+        ".env*",
+        "*/.env*",
+        "*.pem",
+        "*.key",
+        "*id_rsa*",
+        "*id_ed25519*",
+        "*.netrc",
+        "*token*",
+        "*credentials*",
+    ),
+    "a pickle, which runs code when it is loaded": (
+        "*.bin",
+        "*.pt",
+        "*.pth",
+        "*.ckpt",
+        "*.pkl",
+        "*.pickle",
+        "*.joblib",
+    ),
+    "a picture outside figures/, which may show a patient": (
+        *("*.png", "*.jpg", "*.jpeg", "*.dcm", "*.dicom", "*.tif", "*.tiff", "*.bmp", "*.gif", "*.webp", "*.npy"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is pushed.
+
+    Attributes:
+        files: {path in the repository: local file}.
+        left_out: Paths that stay here.
+    """
+
+    files: dict[str, Path]
+    left_out: list[str]
+
+
+def collect(folder: Path, kind: str) -> Contents:
+    """Choose the files of a run folder or dataset folder.
+
+    Args:
+        folder: The folder.
+        kind: "model" or "dataset".
+
+    Raises:
+        UsageError: It holds a file that must not be published, or that no tool of this project writes; or it lies
+            beyond the Hub's limits.
+    """
+    files: dict[str, Path] = {}
+    left_out: list[str] = []
+    unknown: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise UsageError(f"{folder} holds a link, {name}; put the file itself there or delete it.")
+        if path.is_dir():
+            continue
+        if _matches(name, PRIVATE) or not _may_show(name, folder, kind):
+            left_out.append(name)
+        elif _matches(name, PUBLISHED[kind]):
+            files[name] = path
+        else:
+            unknown.append(name)
+    _refuse(folder, kind, unknown)
+    _check_limits(files)
+    return Contents(files, left_out)
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(name.casefold(), pattern.casefold()) for pattern in patterns)
+
+
+def _may_show(name: str, folder: Path, kind: str) -> bool:
+    """Whether a file may go: pictures of single patients only from runs that were made with --with-samples."""
+    if (kind, name) != ("model", "figures/mistakes.png"):
+        return True
+    try:
+        return bool(json.loads((folder / "results.json").read_text(encoding="utf-8")).get("samples"))
+    except (OSError, ValueError):
+        return False
+
+
+def _refuse(folder: Path, kind: str, unknown: list[str]) -> None:
+    if not unknown:
+        return
+    reasons = [
+        f"{name} ({next((why for why, patterns in DANGEROUS.items() if _matches(name, patterns)), 'not known')})"
+        for name in unknown[:SHOWN]
+    ]
+    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    raise UsageError(
+        f"{folder} holds files that do not belong into a {kind} repository: {', '.join(reasons)}{more}. Move them "
+        "elsewhere; nothing was pushed."
+    )
+
+
+def _check_limits(files: dict[str, Path]) -> None:
+    for name, path in files.items():
+        if path.stat().st_size > MOST_BYTES:
+            size, most = path.stat().st_size / GIB, MOST_BYTES / GIB
+            raise UsageError(f"{name} has {size:.1f} GiB; the Hub takes files of up to {most:.0f} GiB.")
+    if len(files) > MOST_FILES:
+        raise UsageError(f"{len(files):,} files; the Hub takes up to {MOST_FILES:,} in a folder.")
+
+
+def read_results(folder: Path) -> dict:
+    """The results.json of a run that was evaluated.
+
+    Raises:
+        UsageError: There is none.
+    """
+    path = folder / "results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{folder} has no results.json: a run without evaluation is not pushed.") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged ({error}).") from None
+    if not isinstance(results, dict) or not results.get("splits"):
+        raise UsageError(f"{path} holds no evaluation: a run without one is not pushed.")
+    return results

@@ -1,0 +1,146 @@
+"""Publish a run folder, a dataset folder or a Space on the Hugging Face Hub, in one commit that is checked afterwards.
+
+python -m hub.push model|dataset|space SOURCE USER/NAME [--public] [--revision BRANCH] [--tag v1] [--dry-run]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from huggingface_hub.utils import disable_progress_bars
+
+from hub.bundle import build_bundle
+from hub.contents import Contents, collect, read_results
+from hub.kaggle import LAYOUTS
+from hub.remote import Pushed, Target, check_arrived, check_token, push
+from space.errors import ChestXrayError, UsageError, run_cli
+from train.folders import write_text_whole
+
+FREE = ("apache-2.0", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "mit")
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hub.push",
+        description=__doc__.splitlines()[0],
+        epilog="Repositories are private unless --public. The token comes from `hf auth login` or HF_TOKEN.",
+    )
+    parser.add_argument("kind", choices=["model", "dataset", "space"], help="what to make there")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="run folder; for a dataset, dataset folder")
+    parser.add_argument("repo", metavar="USER/NAME", help="repository; is made if it is not there")
+    parser.add_argument(
+        "--public", action="store_true", help="let everybody see it (a dataset only if its licence does)"
+    )
+    parser.add_argument("--revision", metavar="BRANCH", help="push to a branch, which is made if it is not there")
+    parser.add_argument("--tag", help="name the commit")
+    parser.add_argument("--dry-run", action="store_true", help="show files, sizes and the card; contact nobody")
+    args = parser.parse_args()
+    if not args.source.is_dir():
+        raise UsageError(f"{args.source} is no folder. Give a {'dataset' if args.kind == 'dataset' else 'run'} folder.")
+    if args.repo.count("/") != 1 or not all(args.repo.split("/")):
+        raise UsageError(f"{args.repo!r} is no name of a repository; give USER/NAME.")
+    return args
+
+
+def main() -> None:
+    """Collect what SOURCE holds, and publish it."""
+    args = parse_args()
+    disable_progress_bars()
+    if args.kind == "space":
+        with tempfile.TemporaryDirectory() as folder:
+            publish(args, build_bundle(args.source, Path(folder)))
+        return
+    if args.kind == "model":
+        read_results(args.source)
+    elif args.public:
+        check_licence(args.source)
+    contents = collect(args.source, args.kind)
+    if "README.md" not in contents.files:
+        raise UsageError(f"{args.source} has no README.md: nothing is pushed without its card.")
+    publish(args, contents)
+
+
+def publish(args: argparse.Namespace, contents: Contents) -> None:
+    """Push what was collected, unless it is a dry run.
+
+    Raises:
+        UsageError: There is no token, or it may not write there.
+        ChestXrayError: Something does not check out, before or after, or the Hub failed.
+    """
+    if args.dry_run:
+        print_plan(args, contents)
+        return
+    check_token()
+    verify = verify_in_fresh_process if args.kind == "model" else None
+    if verify:
+        verify(args.source)
+    target = Target(args.repo, args.kind, args.public, args.revision, args.tag)
+    pushed = push(target, contents, f"{args.source.resolve().name}: {args.kind} and card")
+    check_arrived(target, pushed.commit, contents, verify)
+    if args.kind != "space":
+        note(args.source, target, pushed)
+    print(f"{'pushed' if pushed.is_new else 'nothing new to push'}: {pushed.url}")
+    print(f"commit {pushed.commit}, checked by downloading it")
+
+
+def check_licence(folder: Path) -> None:
+    """Refuse to publish pictures whose licence does not say that anybody may redistribute them.
+
+    Raises:
+        UsageError: With the reason.
+    """
+    try:
+        layout = LAYOUTS[json.loads((folder / "audit.json").read_text(encoding="utf-8"))["conversion"]["layout"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"--public: {folder} has no audit.json of hub.convert, so its licence is not known.") from None
+    if layout.license not in FREE:
+        raise UsageError(
+            f"--public: the licence of these pictures ({layout.license}) does not let you publish them, as far as is "
+            f"known: {layout.license_note}. Leave out --public: the repository is then yours alone."
+        )
+    print(f"licence {layout.license}: {layout.license_note}")
+
+
+def verify_in_fresh_process(folder: Path) -> None:
+    """Run `hub.verify` on a folder in a process that has nothing loaded.
+
+    Raises:
+        ChestXrayError: The model is not what its run recorded.
+    """
+    command = [sys.executable, "-m", "hub.verify", str(folder.resolve())]
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)  # noqa: S603 - our own program
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()[
+            -1:
+        ]
+        raise ChestXrayError(f"nothing is published that does not check out. {' '.join(said).removeprefix('error: ')}")
+
+
+def print_plan(args: argparse.Namespace, contents: Contents) -> None:
+    """Say what would be pushed."""
+    visible = "public" if args.public else "private"
+    print(f"would push to {args.repo} ({args.kind}, {visible}), branch {args.revision or 'main'}:")
+    for name, path in contents.files.items():
+        print(f"  {path.stat().st_size:>12,}  {name}")
+    print(
+        f"  {sum(path.stat().st_size for path in contents.files.values()):>12,}  bytes in {len(contents.files)} files"
+    )
+    if contents.left_out:
+        print(f"left out: {', '.join(contents.left_out)}")
+    print(f"\n{contents.files['README.md'].read_text(encoding='utf-8')}")
+
+
+def note(folder: Path, target: Target, pushed: Pushed) -> None:
+    """Write pushed.json: where the folder lies on the Hub; the Space and cards pin that commit."""
+    facts = {"repo": target.repo, "kind": target.kind, "commit": pushed.commit, "url": pushed.url}
+    facts |= {"revision": target.revision, "tag": target.tag, "public": target.public}
+    write_text_whole(folder / "pushed.json", json.dumps(facts, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_cli(main)

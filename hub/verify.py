@@ -1,0 +1,80 @@
+"""Whether a model folder still is what its run recorded, asked in a process of its own.
+
+python -m hub.verify FOLDER
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import pipeline
+
+from hub.contents import read_results
+from space.classifier import Classifier
+from space.errors import ChestXrayError, run_cli
+
+TOLERANCE = 1e-4  # largest difference of a logit or probability that is called the same
+
+
+def verify_model(folder: Path) -> None:
+    """Load a model folder in every way that its card names, and compare.
+
+    Raises:
+        UsageError: It was not evaluated, or cannot be loaded.
+        ChestXrayError: It does not give the recorded golden outputs or labels.
+    """
+    results = read_results(folder)
+    golden = load_file(folder / "golden.safetensors")
+    classifier = Classifier.load(folder, trust_remote_code=True)  # this project's own, unchanged code alone
+    if classifier.labels != results["labels"]:
+        raise ChestXrayError(f"config.json names the labels {classifier.labels}, the run recorded {results['labels']}.")
+    pictures = [Image.fromarray(pixels[0].numpy()) for pixels in golden["pixels"]]
+    with torch.inference_mode():
+        logits = classifier.model(pixel_values=classifier.preprocess(pictures)).logits
+    _compare(logits, golden["logits"], "transformers gives other outputs than the run recorded")
+    _check_pipeline(folder, pictures, golden["logits"].softmax(dim=1), results)
+    if not results["remote_code"]:
+        _check_timm(folder, classifier.preprocess(pictures), golden["logits"], results["labels"])
+
+
+def _check_pipeline(folder: Path, pictures: list[Image.Image], expected: Tensor, results: dict) -> None:
+    classify = pipeline("image-classification", model=str(folder), trust_remote_code=results["remote_code"])
+    for picture, scores in zip(pictures, expected, strict=True):
+        answers = {answer["label"]: answer["score"] for answer in classify(picture, top_k=None)}
+        if answers.keys() != set(results["labels"]):
+            raise ChestXrayError(f"pipeline() answers with the labels {sorted(answers)}.")
+        found = torch.tensor([answers[label] for label in results["labels"]])
+        _compare(found, scores, "pipeline() gives other probabilities than the run recorded")
+
+
+def _check_timm(folder: Path, pixels: Tensor, expected: Tensor, labels: list[str]) -> None:
+    import timm
+
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    with torch.inference_mode():
+        _compare(model(pixels), expected, "timm gives other outputs than the run recorded")
+    if list(model.pretrained_cfg.get("label_names", [])) != labels:
+        raise ChestXrayError(f"timm reads the labels {model.pretrained_cfg.get('label_names')}, not {labels}.")
+
+
+def _compare(found: Tensor, expected: Tensor, problem: str) -> None:
+    difference = float((found - expected).abs().max())
+    if not difference <= TOLERANCE:  # also where it is no number
+        allowed = f"more than {TOLERANCE}"
+        raise ChestXrayError(f"{problem}: they differ by {difference:.1e}, {allowed}. Weights or config were changed.")
+
+
+def main() -> None:
+    """Command line: verify one folder."""
+    parser = argparse.ArgumentParser(prog="python -m hub.verify", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="run folder, or a copy of it from the Hub")
+    folder = parser.parse_args().folder
+    verify_model(folder)
+    print(f"{folder} gives the recorded outputs")
+
+
+if __name__ == "__main__":
+    run_cli(main)
