@@ -47,7 +47,7 @@ def evaluated(run_folder, masked_dataset, tmp_path_factory):
     convert(tree / "chest_xray", folder / "others")
     (folder / "map.toml").write_text('healthy = "NORMAL"\nill = "PNEUMONIA"\n')
     others = ["--also", folder / "others", "--also-labels", folder / "map.toml"]
-    done = run_python(*FINETUNE, run, "--dataset", masked_dataset, *others)
+    done = run_python(*FINETUNE, run, "--dataset", masked_dataset, *others, "--with-samples")
     assert done.returncode == 0, done.stderr
     return run, done
 
@@ -148,3 +148,11 @@ def test_the_tables_hold_what_results_json_does(evaluated):
     assert right / 48 == pytest.approx(results["splits"]["test"]["argmax"]["accuracy"]["value"])
     with (run / "history.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(results["history"])
+
+
+def test_pictures_of_patients_are_for_publication_only_when_asked_for(run_folder, evaluated):
+    assert not (run_folder / "figures" / "mistakes.png").exists()
+    assert "mistakes.png" not in (run_folder / "README.md").read_text()
+    assert (evaluated[0] / "figures" / "mistakes.png").is_file()
+    assert not (evaluated[0] / "figures" / "local" / "mistakes.png").exists()
+    assert "figures/mistakes.png" in (evaluated[0] / "README.md").read_text()
