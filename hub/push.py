@@ -12,7 +12,7 @@ from pathlib import Path
 
 from huggingface_hub.utils import disable_progress_bars
 
-from hub.bundle import build_bundle
+from hub.bundle import ROOT, build_bundle
 from hub.contents import Contents, collect, read_results
 from hub.kaggle import LAYOUTS
 from hub.remote import Pushed, Target, check_arrived, check_token, push
@@ -112,8 +112,7 @@ def verify_in_fresh_process(folder: Path) -> None:
         ChestXrayError: The model is not what its run recorded.
     """
     command = [sys.executable, "-m", "hub.verify", str(folder.resolve())]
-    root = Path(__file__).resolve().parents[1]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)  # noqa: S603 - our own program
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)  # noqa: S603 - our own program
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()[
             -1:

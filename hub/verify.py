@@ -13,10 +13,9 @@ from torch import Tensor
 from transformers import pipeline
 
 from hub.contents import read_results
+from space.backends import TOLERANCE
 from space.classifier import Classifier
 from space.errors import ChestXrayError, run_cli
-
-TOLERANCE = 1e-4  # largest difference of a logit or probability that is called the same
 
 
 def verify_model(folder: Path) -> None:

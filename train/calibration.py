@@ -11,6 +11,13 @@ from torch import nn
 ECE_BINS = 15
 
 
+def confidences(labels: np.ndarray, probabilities: np.ndarray, positive: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """What calibration is about: probabilities (N,), and whether it was so (N,); arguments as `bin_gaps`."""
+    if positive is None:
+        return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    return probabilities[:, positive], labels == positive
+
+
 def bin_gaps(labels: np.ndarray, probabilities: np.ndarray, positive: int | None) -> np.ndarray:
     """What each picture adds to the gap between confidence and truth of its bin.
 
@@ -26,10 +33,7 @@ def bin_gaps(labels: np.ndarray, probabilities: np.ndarray, positive: int | None
     Returns:
         (N, 15), one non-zero place in each row.
     """
-    if positive is None:
-        confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    else:
-        confidence, right = probabilities[:, positive], labels == positive
+    confidence, right = confidences(labels, probabilities, positive)
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     return np.eye(ECE_BINS)[bins] * (confidence - right)[:, None]
 
@@ -76,6 +80,10 @@ class Calibration:
 
     temperature: float
     biases: np.ndarray
+
+    def apply(self, logits: np.ndarray) -> np.ndarray:
+        """The logits (N, K) of the finished model of the network's own."""
+        return logits / self.temperature + self.biases
 
     def undo(self, logits: np.ndarray) -> np.ndarray:
         """The network's own logits (N, K) of those of the finished model."""

@@ -13,11 +13,10 @@ from torch import nn
 
 from space.classifier import decide
 from train.batches import Normaliser, PixelDataset
-from train.bootstrap import bootstrap
 from train.calibration import Calibration, expected_calibration_error, negative_log_likelihood
 from train.duplicates import Fingerprint, find_copies, group_pairs, thumbnail
 from train.inference import predict_logits
-from train.metrics import Scores, Units, auroc, entries, evaluate_split
+from train.metrics import Scores, Units, accuracy_and_auroc, evaluate_split
 
 # Columns of a dataset whose values are reported one by one, and how many pictures of a value make it worth a number.
 SUBGROUP_COLUMNS, LEAST_PICTURES = ("subtype", "origin", "view"), 10
@@ -163,16 +162,9 @@ def _subgroups(task: Task, one: Answers) -> dict:
 
 def _subgroup(task: Task, one: Answers, rows: np.ndarray) -> dict:
     truth, probabilities, units = one.truth[rows], one.probabilities[rows], one.units.of_rows(rows)
-    decisions = task.decisions(probabilities)
-    intervals = bootstrap(truth, probabilities, decisions, units.keys, task.positive)
     counts = {label: int((truth == k).sum()) for k, label in enumerate(task.labels) if (truth == k).any()}
     found = {"images": len(rows), "labels": counts}
-    for rule, decided in decisions.items():
-        values = {"accuracy": float(np.mean(decided == truth))}
-        if len(counts) == len(task.labels):
-            values["auroc"] = auroc(truth, probabilities)
-        found[rule] = entries(values, intervals[rule], units)
-    return found
+    return found | accuracy_and_auroc(truth, probabilities, task.decisions(probabilities), units)
 
 
 def _shift(splits: dict[str, dict]) -> list[dict]:

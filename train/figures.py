@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay, confusion_matrix
 
-from train.calibration import ECE_BINS
+from train.calibration import ECE_BINS, confidences
 from train.evaluation import Answers, Task
 
 DPI = 120
@@ -151,21 +151,13 @@ def _reliability(shown: Shown) -> Figure:
     axes.plot([0, 1], [0, 1], linestyle=":", color="gray")
     own = softmax(shown.task.calibration.undo(shown.answers.logits), axis=1)
     for name, probabilities in (("network alone", own), ("calibrated", shown.answers.probabilities)):
-        truth, scores = _confidence(shown, probabilities)
-        frequency, mean = calibration_curve(truth, scores, n_bins=ECE_BINS)
+        scores, right = confidences(shown.answers.truth, probabilities, shown.task.positive)
+        frequency, mean = calibration_curve(right, scores, n_bins=ECE_BINS)
         axes.plot(mean, frequency, marker="o", label=name)
     what = "the most likely class" if shown.task.positive is None else shown.task.labels[shown.task.positive]
     axes.set(title=f"{shown.split} split", xlabel=f"probability of {what}", ylabel="share that is so")
     axes.legend()
     return figure
-
-
-def _confidence(shown: Shown, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is looked at for calibration: outcomes (N,) and their probabilities (N,)."""
-    truth, positive = shown.answers.truth, shown.task.positive
-    if positive is not None:
-        return truth == positive, probabilities[:, positive]
-    return truth == probabilities.argmax(axis=1), probabilities.max(axis=1)
 
 
 def _scores(shown: Shown) -> Figure:

@@ -210,3 +210,27 @@ def entries(values: dict[str, float], limits: dict[str, np.ndarray], units: Unit
         for name, value in values.items()
         if not math.isnan(value) and not np.isnan(limits[name]).any()
     }
+
+
+def accuracy_and_auroc(
+    labels: np.ndarray, probabilities: np.ndarray, decisions: dict[str, np.ndarray], units: Units
+) -> dict[str, dict[str, dict]]:
+    """Accuracy with its interval, and AUROC where every class occurs, of pictures that may lack a class.
+
+    Args:
+        labels: (N,) class indices.
+        probabilities: (N, K).
+        decisions: {rule: (N,) class indices}.
+        units: What is resampled.
+
+    Returns:
+        {rule: {metric: entry}}.
+    """
+    positive = 1 if probabilities.shape[1] == 2 else None  # accuracy and AUROC are the same for either class
+    intervals = bootstrap(labels, probabilities, decisions, units.keys, positive)
+    has_all = len(np.unique(labels)) == probabilities.shape[1]
+    shared = {"auroc": auroc(labels, probabilities)} if has_all else {}
+    return {
+        rule: entries({"accuracy": float(np.mean(decided == labels))} | shared, intervals[rule], units)
+        for rule, decided in decisions.items()
+    }

@@ -48,7 +48,7 @@ CONTROL_NAMES = {
     "frame_only": "all but the outer tenth on each side removed",
 }
 # As the Hub's evaluation tools name them.
-HUB_NAMES = {"auroc": "roc_auc", "brier": "brier_score", "cohen_kappa": "cohen_kappa", "mcc": "matthews_correlation"}
+HUB_NAMES = {"auroc": "roc_auc", "brier": "brier_score", "mcc": "matthews_correlation"}
 
 
 def render_template(path: Path, **values: object) -> str:

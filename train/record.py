@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.special import softmax
 from torch import nn
 from transformers import AutoModelForImageClassification
 
@@ -55,7 +57,7 @@ def finish_run(
     """
     torch.backends.cudnn.allow_tf32 = False  # on a GPU "fp32" would else compute convolutions with 10 bits of mantissa
     model = AutoModelForImageClassification.from_pretrained(run.folder).to(device)
-    task = _settle(run, model, pixels["validation"], normalise, run.data)
+    task = _settle(run, model, pixels["validation"], normalise)
     model.config.operating_point = task.point
     save(model, processor, run.folder)
     write_golden(run.folder / "golden.safetensors", model, normalise, run.recipe.model.image_size)
@@ -66,18 +68,19 @@ def finish_run(
     return appraise(run.folder, facts, Subject(model, task, normalise, run.data, pixels), external, run.with_samples)
 
 
-def _settle(run: Run, model: nn.Module, validation: PixelDataset, normalise: Normaliser, data: Data) -> Task:
+def _settle(run: Run, model: nn.Module, validation: PixelDataset, normalise: Normaliser) -> Task:
     """Fix on validation what the finished model is: its calibration, folded in here, and its operating point."""
-    wanted, truth = run.recipe.evaluation, validation.labels.numpy()
-    calibration = fit_calibration(wanted.calibration, predict_logits(model, validation, normalise), truth)
+    wanted, labels, truth = run.recipe.evaluation, run.data.labels, validation.labels.numpy()
+    logits = predict_logits(model, validation, normalise)
+    calibration = fit_calibration(wanted.calibration, logits, truth)
     calibration.fold(classifier_layer(model))
-    task = Task(data.labels, run.positive, None, calibration)
+    task = Task(labels, run.positive, None, calibration)
     if run.positive is None or wanted.operating_point == "argmax":
         return task
-    scores = ask(model, validation, normalise, data.splits["validation"]).probabilities[:, run.positive]
+    scores = softmax(calibration.apply(logits.astype(np.float64)), axis=1)[:, run.positive]
     threshold = choose_threshold(wanted.operating_point, truth == run.positive, scores)
-    point = {"rule": wanted.operating_point, "positive_label": data.labels[run.positive], "threshold": threshold}
-    return Task(data.labels, run.positive, point, calibration)
+    point = {"rule": wanted.operating_point, "positive_label": labels[run.positive], "threshold": threshold}
+    return Task(labels, run.positive, point, calibration)
 
 
 def _facts(run: Run, fitted: Fit, images: dict[str, int]) -> dict:
@@ -167,7 +170,7 @@ def _examine(subject: Subject, answers: Answers) -> dict:
     randomised = weight_randomisation(model, test.pixels, normalise, units)
     return {
         "saliency": {"lung_energy": energy, "randomisation": randomised},
-        "shortcuts": shortcut_controls(model, test, masked, normalise, units),
+        "shortcuts": shortcut_controls(model, test, masked, normalise, answers),
     }
 
 

@@ -21,20 +21,6 @@ from train.machine import use_all_cores
 from train.models import normalisation
 from train.record import Subject, appraise, environment, print_results
 
-# What an evaluation finds; the rest of results.json tells of the training and stays.
-FOUND = {
-    "evaluated",
-    "splits",
-    "classes",
-    "subgroups",
-    "calibration",
-    "shift",
-    "saliency",
-    "shortcuts",
-    "figures",
-    "samples",
-}
-
 
 def reevaluate(args: Namespace) -> None:
     """Write results.json, tables, figures and card of a run folder anew, whole or not at all.
@@ -53,15 +39,15 @@ def reevaluate(args: Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.allow_tf32 = False
     threads = use_all_cores()
-    pixels = load_pixels(data, processor, threads)
+    # Training pictures are needed only to look for copies of them.
+    pixels = load_pixels(data, processor, threads, [name for name in data.splits if args.also or name != "train"])
     external = None
     if args.also:
         external = load_external(args.also, args.also_labels, data, pixels, processor, threads)
     normalise = Normaliser(*normalisation(processor), device)
     subject = Subject(model.to(device).eval(), _task(recorded, model), normalise, data, pixels)
-    facts = {name: value for name, value in recorded.items() if name not in FOUND}
-    facts["images"] = recorded["images"] | {name: len(split) for name, split in pixels.items()}
-    facts |= {"dataset": data.summary(), "evaluated_in": environment(device)}
+    images = recorded["images"] | {name: len(split) for name, split in pixels.items()}
+    facts = recorded | {"images": images, "dataset": data.summary(), "evaluated_in": environment(device)}
     with rewritten_whole(run) as copy:
         results = appraise(copy, facts, subject, external, args.with_samples)
     print_results(results, run)

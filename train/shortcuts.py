@@ -5,17 +5,17 @@ from scipy.special import softmax
 from torch import nn
 
 from train.batches import Normaliser, PixelDataset
-from train.bootstrap import bootstrap
+from train.evaluation import Answers
 from train.inference import predict_logits
 from train.lungs import MaskedPictures
-from train.metrics import Units, auroc, entries
+from train.metrics import Units, accuracy_and_auroc
 
 # Shares of the picture's side: how far the box around the lungs is widened, and how wide the outer frame is.
 BOX_MARGIN, FRAME = 0.05, 0.1
 
 
 def shortcut_controls(
-    model: nn.Module, test: PixelDataset, masked: MaskedPictures | None, normalise: Normaliser, units: Units
+    model: nn.Module, test: PixelDataset, masked: MaskedPictures | None, normalise: Normaliser, answers: Answers
 ) -> dict[str, dict]:
     """Accuracy (at argmax) and AUROC on changed test pictures, and on the same pictures as they are.
 
@@ -24,26 +24,28 @@ def shortcut_controls(
         test: The test split.
         masked: Its pictures with lung masks, if there are any.
         normalise: Pixels -> the model's input.
-        units: What is resampled, of the whole split.
+        answers: What the model answered to the test split as it is.
 
     Returns:
         {control: {"images", "changed": {metric: entry}, "unchanged": {metric: entry}}} for "frame_only" and, with
         masks, "lungs_removed", "lung_box_removed" and "lungs_only". AUROC is left out where a class does not occur.
     """
-    labels, whole = test.labels.numpy(), np.asarray(test.pixels)
+    whole = np.asarray(test.pixels)
     frame = np.broadcast_to(_frame(whole.shape[1:]), whole.shape)
-    controls = {"frame_only": (np.arange(len(whole)), whole, frame)}
+    controls = [(np.arange(len(whole)), whole, {"frame_only": frame})]
     if masked:
         kept = {"lungs_removed": ~masked.lung, "lung_box_removed": ~_boxes(masked.lung), "lungs_only": masked.lung}
-        controls |= {name: (masked.rows, masked.pixels, keep) for name, keep in kept.items()}
-    return {
-        name: {
-            "images": len(rows),
-            "changed": _scores(model, fill(pixels, keep), labels[rows], normalise, units.of_rows(rows)),
-            "unchanged": _scores(model, pixels, labels[rows], normalise, units.of_rows(rows)),
-        }
-        for name, (rows, pixels, keep) in controls.items()
-    }
+        controls.append((masked.rows, masked.pixels, kept))
+    found: dict[str, dict] = {}
+    for rows, pixels, kept in controls:
+        labels, units = answers.truth[rows], answers.units.of_rows(rows)
+        unchanged = _scores(answers.probabilities[rows], labels, units)
+        for name, keep in kept.items():
+            split = PixelDataset(fill(pixels, keep), labels)
+            probabilities = softmax(predict_logits(model, split, normalise).astype(np.float64), axis=1)
+            changed = _scores(probabilities, labels, units)
+            found[name] = {"images": len(rows), "changed": changed, "unchanged": unchanged}
+    return found
 
 
 def fill(pixels: np.ndarray, keep: np.ndarray) -> np.ndarray:
@@ -80,13 +82,5 @@ def _boxes(lungs: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def _scores(model: nn.Module, pixels: np.ndarray, labels: np.ndarray, normalise: Normaliser, units: Units) -> dict:
-    logits = predict_logits(model, PixelDataset(pixels, labels), normalise).astype(np.float64)
-    probabilities = softmax(logits, axis=1)
-    decided = probabilities.argmax(axis=1)
-    values = {"accuracy": float(np.mean(decided == labels))}
-    if len(np.unique(labels)) == logits.shape[1]:
-        values["auroc"] = auroc(labels, probabilities)
-    positive = 1 if logits.shape[1] == 2 else None  # accuracy and AUROC are the same for either class
-    limits = bootstrap(labels, probabilities, {"argmax": decided}, units.keys, positive)["argmax"]
-    return entries(values, limits, units)
+def _scores(probabilities: np.ndarray, labels: np.ndarray, units: Units) -> dict:
+    return accuracy_and_auroc(labels, probabilities, {"argmax": probabilities.argmax(axis=1)}, units)["argmax"]

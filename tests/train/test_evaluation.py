@@ -11,6 +11,7 @@ from torch import nn
 from train.batches import Normaliser, PixelDataset
 from train.calibration import Calibration
 from train.evaluation import Answers, Task, evaluate, units_of
+from train.inference import predict_logits
 from train.lungs import MaskedPictures, masked_pictures
 from train.metrics import Units
 from train.saliency import lung_energy, weight_randomisation
@@ -193,7 +194,9 @@ def test_a_model_that_reads_the_frame_is_found_out_and_one_that_reads_the_lungs_
         noise = random.integers(60, 120, (60, SIZE, SIZE))
         pixels = np.where(bright & (labels == 1)[:, None, None], 220, noise).astype(np.uint8)
         test = PixelDataset(pixels, labels)
-        return shortcut_controls(Looker(where).eval(), test, masked(pixels, lung), NORMALISE, units)[name]
+        model = Looker(where).eval()
+        answered = Answers(labels, predict_logits(model, test, NORMALISE), units, {})
+        return shortcut_controls(model, test, masked(pixels, lung), NORMALISE, answered)[name]
 
     top = np.zeros_like(lung)
     top[:, :3] = True
