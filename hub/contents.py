@@ -11,6 +11,7 @@ GIB = 2**30
 MOST_BYTES = 50 * GIB  # of one file: the Hub's own limit
 MOST_FILES = 10_000  # of one folder: the Hub's own limit
 SHOWN = 5
+PLACEHOLDER = "DIR_OR_REPO"  # in the snippets of cards
 
 # What a folder of each kind may hold, as patterns of paths; "*" also stands for "/".
 PUBLISHED = {
@@ -25,9 +26,14 @@ PUBLISHED = {
         ),
         *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", "golden.safetensors"),
         *("predictions.csv", "classification_report.csv", "confusion_matrix.csv", "history.csv"),
-        *("figures/*.png", "tensorboard/*events.out.tfevents.*"),
+        *("tensorboard/*events.out.tfevents.*", "figures/mistakes.png", "figures/learning_curves.png"),
+        *("figures/confusion_matrix.png", "figures/roc.png", "figures/precision_recall.png"),
+        *("figures/reliability.png", "figures/scores.png"),
     ),
-    "dataset": ("README.md", "audit.json", "data/*.parquet", "figures/*.png"),
+    "dataset": (
+        *("README.md", "audit.json", "data/*.parquet", "figures/class_balance.png", "figures/sizes.png"),
+        *("figures/mean_images.png", "figures/samples.png", "figures/near_duplicates.png"),
+    ),
 }
 # What our tools leave in such folders and is nobody else's business: left out without a word.
 PRIVATE = ("figures/local/*", "checkpoints/*", "quarantine.csv", "pushed.json", ".cache/*")
@@ -53,7 +59,7 @@ DANGEROUS = {
         "*.pickle",
         "*.joblib",
     ),
-    "a picture outside figures/, which may show a patient": (
+    "a picture that none of our tools drew, which may show a patient": (
         *("*.png", "*.jpg", "*.jpeg", "*.dcm", "*.dicom", "*.tif", "*.tiff", "*.bmp", "*.gif", "*.webp", "*.npy"),
     ),
 }
@@ -101,6 +107,19 @@ def collect(folder: Path, kind: str) -> Contents:
     _refuse(folder, kind, unknown)
     _check_limits(files)
     return Contents(files, left_out)
+
+
+def with_name(contents: Contents, repo: str, folder: Path) -> Contents:
+    """The same contents, the card's snippets with the repository's name in them.
+
+    Args:
+        contents: With a README.md.
+        repo: `owner/name`.
+        folder: Where the changed card is written.
+    """
+    card = folder / "README.md"
+    card.write_text(contents.files["README.md"].read_text(encoding="utf-8").replace(PLACEHOLDER, repo), "utf-8")
+    return Contents(contents.files | {"README.md": card}, contents.left_out)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from huggingface_hub.utils import disable_progress_bars
 
 from hub.bundle import ROOT, build_bundle
-from hub.contents import Contents, collect, read_results
+from hub.contents import Contents, collect, read_results, with_name
 from hub.kaggle import LAYOUTS
 from hub.remote import Pushed, Target, check_arrived, check_token, push
 from space.errors import ChestXrayError, UsageError, run_cli
@@ -50,10 +50,22 @@ def main() -> None:
     """Collect what SOURCE holds, and publish it."""
     args = parse_args()
     disable_progress_bars()
+    with tempfile.TemporaryDirectory() as folder:
+        publish(args, gather(args, Path(folder)))
+
+
+def gather(args: argparse.Namespace, folder: Path) -> Contents:
+    """Collect what is to be pushed.
+
+    Args:
+        args: The command line.
+        folder: An empty one, for files that are written for the push; must be there until it is over.
+
+    Raises:
+        UsageError: SOURCE is nothing that may be pushed.
+    """
     if args.kind == "space":
-        with tempfile.TemporaryDirectory() as folder:
-            publish(args, build_bundle(args.source, Path(folder)))
-        return
+        return build_bundle(args.source, folder)
     if args.kind == "model":
         read_results(args.source)
     elif args.public:
@@ -61,7 +73,7 @@ def main() -> None:
     contents = collect(args.source, args.kind)
     if "README.md" not in contents.files:
         raise UsageError(f"{args.source} has no README.md: nothing is pushed without its card.")
-    publish(args, contents)
+    return with_name(contents, args.repo, folder)
 
 
 def publish(args: argparse.Namespace, contents: Contents) -> None:
@@ -84,7 +96,9 @@ def publish(args: argparse.Namespace, contents: Contents) -> None:
     if args.kind != "space":
         note(args.source, target, pushed)
     print(f"{'pushed' if pushed.is_new else 'nothing new to push'}: {pushed.url}")
-    print(f"commit {pushed.commit}, checked by downloading it")
+    print(f"commit {pushed.commit}, checked by downloading it; {'public' if pushed.public else 'private'}")
+    if args.public and not pushed.public:
+        print("the repository was private already and stays so; its settings page on the Hub makes it public")
 
 
 def check_licence(folder: Path) -> None:
@@ -137,7 +151,7 @@ def print_plan(args: argparse.Namespace, contents: Contents) -> None:
 def note(folder: Path, target: Target, pushed: Pushed) -> None:
     """Write pushed.json: where the folder lies on the Hub; the Space and cards pin that commit."""
     facts = {"repo": target.repo, "kind": target.kind, "commit": pushed.commit, "url": pushed.url}
-    facts |= {"revision": target.revision, "tag": target.tag, "public": target.public}
+    facts |= {"revision": target.revision, "tag": target.tag, "public": pushed.public}
     write_text_whole(folder / "pushed.json", json.dumps(facts, indent=2) + "\n")
 
 

@@ -10,8 +10,9 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -42,8 +43,9 @@ class Fault:
     """An answer in place of the right one: for requests whose method and path contain `where`, `times` times."""
 
     where: str
-    status: int  # 0: the connection is cut
+    status: int | None  # 0: the connection is cut; None: the right answer, late
     times: int
+    seconds: float
     headers: dict[str, str]
 
 
@@ -57,9 +59,9 @@ class Hub:
         self.requests: list[str] = []
         self.endpoint = ""
 
-    def fail(self, where: str, status: int, times: int = 1, **headers: str) -> None:
-        """Answer the next requests that contain `where` ("PUT /lfs") with a status, or cut the connection (0)."""
-        self.faults.append(Fault(where, status, times, headers))
+    def fail(self, where: str, status: int | None, times: int = 1, seconds: float = 0, **headers: str) -> None:
+        """Answer requests that contain `where` ("PUT /lfs") with a status, cut the connection (0), or late (None)."""
+        self.faults.append(Fault(where, status, times, seconds, headers))
 
     def fault(self, request: str) -> Fault | None:
         """The fault that this request meets."""
@@ -122,16 +124,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         url = urlsplit(self.path)
         path, self.query = unquote(url.path), parse_qs(url.query)
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = f"{self.command} {path}"
         self.hub.requests.append(request)
-        if fault := self.hub.fault(request):
-            if not fault.status:
+        fault = self.hub.fault(request)
+        self.late = fault.seconds if fault else 0
+        # A connection that is cut is cut in the midst of what it uploads.
+        cut = fault is not None and fault.status == 0
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0) // (2 if cut else 1))
+        if fault:
+            if fault.status == 0:
                 self.close_connection = True
                 self.connection.close()
                 return
-            self._answer(fault.status, {"error": "as the test asks"}, fault.headers)
-            return
+            if fault.status:
+                self._answer(fault.status, {"error": "as the test asks"}, fault.headers)
+                return
         for method, pattern, handle in ROUTES:
             if self.command in method.split() and (found := re.fullmatch(pattern, path)):
                 handle(self, *found.groups())
@@ -145,13 +152,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, content: object = b"", headers: dict[str, str] | None = None) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        time.sleep(self.late)
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data)
+            with suppress(BrokenPipeError):  # who asked is tired of waiting
+                self.wfile.write(data)
 
     def _known(self) -> bool:
         return self.headers.get("Authorization") == f"Bearer {TOKEN}"

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import run_python
-from tests.hub_server import COMMIT, TOKEN, Hub, Repository, running
+from tests.hub_server import COMMIT, TOKEN, Hub, Repository
 
 LOAD_MODEL = """
 import json, sys, timm
@@ -50,12 +50,6 @@ for streaming in (False, True):
 
 
 @pytest.fixture
-def hub():
-    with running(Hub()) as hub:
-        yield hub
-
-
-@pytest.fixture
 def run(run_folder, tmp_path):
     """A copy of the tiny run."""
     return shutil.copytree(run_folder, tmp_path / "tiny")
@@ -91,6 +85,7 @@ def test_a_model_comes_back_through_pipeline_transformers_and_timm(hub, run, tmp
     assert not [name for name, content in files.items() if TOKEN.encode() in content]
     cache = {"HF_HOME": str(tmp_path / "cache")}
     arguments = ("-c", LOAD_MODEL, "someone/tiny", run / "golden.safetensors")
+    assert b'model="someone/tiny"' in files["README.md"]
     loaded = run_python(*arguments, cwd=tmp_path, **(online(hub) | cache))
     assert loaded.returncode == 0, loaded.stderr
     answer = json.loads(loaded.stdout.splitlines()[-1])
@@ -151,6 +146,7 @@ def test_a_dry_run_lists_files_and_card_and_contacts_nobody(hub, run):
         ("id_rsa", "a secret"),
         ("optimizer.pt", "a pickle"),
         ("patient.png", "may show a patient"),
+        ("figures/patient.png", "may show a patient"),
         ("notes.txt", "not known"),
     ],
 )
@@ -205,6 +201,25 @@ def test_swapped_labels_are_not_published(hub, run):
     assert not hub.repositories
 
 
+def test_a_tag_never_moves(hub, phantoms):
+    assert push(hub, "dataset", phantoms, "someone/phantoms", "--tag", "v1").returncode == 0
+    repository = hub.repositories["datasets/someone/phantoms"]
+    first = repository.refs["v1"]
+    assert push(hub, "dataset", phantoms, "someone/phantoms", "--tag", "v1").returncode == 0  # the same content
+    (phantoms / "figures" / "sizes.png").unlink()
+    done = push(hub, "dataset", phantoms, "someone/phantoms", "--tag", "v1")
+    assert (done.returncode, f"v1 names commit {first[:7]}" in done.stderr) == (2, True), done.stderr
+    assert repository.refs == {"main": first, "v1": first}
+
+
+def test_a_private_repository_stays_so(hub, phantoms):
+    hub.repositories["datasets/someone/phantoms"] = Repository(private=True)
+    done = push(hub, "dataset", phantoms, "someone/phantoms", "--public")
+    assert done.returncode == 0, done.stderr
+    assert "was private already and stays so" in done.stdout
+    assert pushed(phantoms)["public"] is False
+
+
 def test_a_public_repository_is_not_pushed_to_unasked(hub, dataset_folder):
     hub.repositories["datasets/someone/phantoms"] = Repository(private=False)
     done = push(hub, "dataset", dataset_folder, "someone/phantoms")
@@ -224,74 +239,3 @@ def test_a_dataset_without_a_free_licence_is_not_made_public(hub, dataset_folder
     (folder / "audit.json").unlink()
     done = push(hub, "dataset", folder, "someone/rsna", "--public")
     assert (done.returncode, "its licence is not known" in done.stderr) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("where", "status", "times"),
-    [
-        ("POST /api/repos/create", 500, 1),
-        ("preupload", 503, 2),
-        ("PUT /lfs", 500, 1),
-        ("PUT /lfs", 0, 1),
-        ("/commit/main", 502, 1),
-        ("/commit/main", 0, 1),
-        ("GET /datasets/someone", 500, 1),
-    ],
-)
-def test_errors_that_pass_are_tried_again(hub, dataset_folder, tmp_path, where, status, times):
-    folder = shutil.copytree(dataset_folder, tmp_path / "phantoms")
-    hub.fail(where, status, times)
-    done = push(hub, "dataset", folder, "someone/phantoms")
-    assert done.returncode == 0, done.stderr
-    assert not any(fault.times for fault in hub.faults)
-    assert len(hub.repositories["datasets/someone/phantoms"].commits) == 2
-
-
-def test_the_hubs_wish_to_wait_is_heeded(hub, dataset_folder, tmp_path):
-    folder = shutil.copytree(dataset_folder, tmp_path / "phantoms")
-    hub.fail("/commit/main", 429, Retry_After="1")
-    done = push(hub, "dataset", folder, "someone/phantoms")
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("where", "status", "code", "expected"),
-    [
-        ("PUT /lfs", 403, 2, "write permission"),
-        ("/commit/main", 401, 2, "write permission"),
-        ("/commit/main", 400, 1, "push again"),
-        ("/commit/main", 500, 1, "push again"),
-    ],
-)
-def test_errors_that_stay_leave_nothing_half_done_and_a_later_push_completes(
-    hub, dataset_folder, tmp_path, where, status, code, expected
-):
-    folder = shutil.copytree(dataset_folder, tmp_path / "phantoms")
-    hub.fail(where, status, times=99)
-    done = push(hub, "dataset", folder, "someone/phantoms")
-    assert (done.returncode, expected in done.stderr) == (code, True), done.stderr
-    assert done.stderr.startswith("error: ") or "\nerror: " in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not hub.files("datasets/someone/phantoms")
-    assert not (folder / "pushed.json").exists()
-    hub.faults.clear()
-    assert push(hub, "dataset", folder, "someone/phantoms").returncode == 0
-
-
-def test_another_owner_is_refused(hub, dataset_folder):
-    done = push(hub, "dataset", dataset_folder, "others/phantoms")
-    assert (done.returncode, "write permission" in done.stderr) == (2, True), done.stderr
-
-
-def test_what_comes_back_changed_is_told(hub, dataset_folder, tmp_path):
-    folder = shutil.copytree(dataset_folder, tmp_path / "phantoms")
-    put = type(hub.objects).__setitem__
-
-    class Garbling(dict):
-        def __setitem__(self, oid, content):
-            put(self, oid, content[:-1] + b"x")
-
-    hub.objects = Garbling()
-    done = push(hub, "dataset", folder, "someone/phantoms")
-    assert (done.returncode, "does not give back" in done.stderr) == (1, True), done.stderr
-    assert not (folder / "pushed.json").exists()

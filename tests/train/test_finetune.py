@@ -131,7 +131,8 @@ def test_the_card_is_rendered_from_the_results_and_says_what_it_must(run_folder,
     assert (run_folder / "README.md").read_text() == card
 
 
-def test_the_cards_snippets_run(run_folder, tmp_path):
+def check_snippets(run_folder, tmp_path):
+    """Run what a card shows, as it stands."""
     from PIL import Image
 
     gray = np.tile(np.arange(0, 4096, 64, dtype=np.uint16), (64, 1))
@@ -139,12 +140,16 @@ def test_the_cards_snippets_run(run_folder, tmp_path):
     Image.fromarray((gray // 16).astype(np.uint8)).save(tmp_path / "xray.png")
     snippets = re.findall(r"```python\n(.*?)```", (run_folder / "README.md").read_text(), re.DOTALL)
     assert len(snippets) == 3
-    script = "\n".join(snippets).replace("MODEL_DIR_OR_REPO", str(run_folder))
+    script = "\n".join(snippets).replace("DIR_OR_REPO", str(run_folder))
     done = run_python("-c", script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     answers = [ast.literal_eval(line) for line in done.stdout.splitlines() if line.startswith(("[{", "{"))]
     assert len(answers) == 3
     assert {one["label"]: round(one["score"], 4) for one in answers[0]} == pytest.approx(answers[1], abs=1e-4)
+
+
+def test_the_cards_snippets_run(run_folder, tmp_path):
+    check_snippets(run_folder, tmp_path)
 
 
 def test_the_launcher_prints_plan_progress_and_results(launched):
@@ -252,6 +257,7 @@ def test_a_chest_cnn_becomes_a_run_folder_that_works_elsewhere_with_remote_code(
     elsewhere = run_python("-c", remote, output, dataset_folder, cwd=tmp_path)
     assert elsewhere.returncode == 0, elsewhere.stderr
     assert json.loads(elsewhere.stdout.splitlines()[-1])["worst"] < 1e-4
+    check_snippets(output, tmp_path)
     card = (output / "README.md").read_text()
-    assert "trust_remote_code=True" in card
+    assert "revision=commit, trust_remote_code=True" in card
     assert "start: scratch" in done.stdout

@@ -1,0 +1,20 @@
+"""What tests of pushing share."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.hub_server import Hub, running
+
+
+@pytest.fixture
+def hub():
+    with running(Hub()) as hub:
+        yield hub
+
+
+@pytest.fixture
+def phantoms(dataset_folder, tmp_path) -> Path:
+    """A copy of the converted phantoms."""
+    return shutil.copytree(dataset_folder, tmp_path / "phantoms")
