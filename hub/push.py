@@ -16,6 +16,7 @@ from hub.bundle import ROOT, build_bundle
 from hub.contents import Contents, collect, read_results, with_name
 from hub.kaggle import LAYOUTS
 from hub.remote import Pushed, Target, check_arrived, check_token, push
+from hub.stored_dataset import StoredDataset
 from space.errors import ChestXrayError, UsageError, run_cli
 from train.folders import write_text_whole
 
@@ -68,8 +69,10 @@ def gather(args: argparse.Namespace, folder: Path) -> Contents:
         return build_bundle(args.source, folder)
     if args.kind == "model":
         read_results(args.source)
-    elif args.public:
-        check_licence(args.source)
+    else:
+        StoredDataset(str(args.source))  # opens every file, and raises if one is damaged
+        if args.public:
+            check_licence(args.source)
     contents = collect(args.source, args.kind)
     if "README.md" not in contents.files:
         raise UsageError(f"{args.source} has no README.md: nothing is pushed without its card.")

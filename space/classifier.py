@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from space.backends import choose_backend
 from space.errors import UsageError, check_local, first_line
-from space.gradcam import class_activation_maps
+from space.gradcam import class_activation_maps, network_of
 from space.preprocessing import choose_preprocessor
 from space.remote_code import check_code
 
@@ -121,7 +121,7 @@ def _unfit(model, missing_keys: Collection[str]) -> str | None:
         return f"its weights lack {len(missing_keys)} tensors, first {min(missing_keys)!r}; they would be random."
     if model.config.num_labels < 2 or model.config.problem_type not in (None, "single_label_classification"):
         return "it must choose one of at least two labels."
-    if not hasattr(getattr(model, "timm_model", model), "forward_features"):
+    if not hasattr(network_of(model), "forward_features"):
         return f"{type(model).__name__} does not split into features and head; give a timm model (TimmWrapper)."
     return None
 

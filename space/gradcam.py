@@ -19,6 +19,11 @@ _CHANNELS = [np.interp(np.linspace(0, 4, 256), range(5), channel) for channel in
 INFERNO = np.stack(_CHANNELS, axis=1).round().astype(np.uint8).tobytes()
 
 
+def network_of(model: nn.Module) -> nn.Module:
+    """The timm network inside transformers' TimmWrapper, or the model itself."""
+    return getattr(model, "timm_model", model)
+
+
 def split(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Split a classifier into features and head.
 
@@ -29,7 +34,7 @@ def split(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tenso
         features: normalised pixels (B, 3, H, W) -> feature map (B, C, h, w).
         head: feature map (B, C, h, w) -> logits (B, K).
     """
-    net = getattr(model, "timm_model", model)
+    net = network_of(model)
     return net.forward_features, net.forward_head
 
 

@@ -63,6 +63,11 @@ class Task:
     point: dict | None
     calibration: Calibration
 
+    @property
+    def rule(self) -> str:
+        """The decision rule in use."""
+        return "operating_point" if self.point else "argmax"
+
     def decisions(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
         """{rule: (N,) class indices}."""
         rules = {"argmax": None} | ({"operating_point": self.point} if self.point else {})
@@ -121,9 +126,9 @@ def evaluate(task: Task, answers: dict[str, Answers]) -> dict:
             "temperature": task.calibration.temperature,
             "biases": dict(zip(task.labels, task.calibration.biases.tolist(), strict=True)),
             "fitted_on": "validation",
-            "splits": {name: _calibration(task, one) for name, one in answers.items()},
+            "splits": {name: _calibration(task, one, splits[name]["argmax"]) for name, one in answers.items()},
         },
-        "shift": _shift(splits),
+        "shift": _shift(task.rule, splits),
     }
 
 
@@ -132,21 +137,20 @@ def _scores(task: Task, one: Answers) -> Scores:
     return evaluate_split(one.truth, one.probabilities, decisions, one.units, task.labels, task.positive)
 
 
-def _calibration(task: Task, one: Answers) -> dict:
-    """How well probabilities fit outcomes, by the network's own logits and by the finished model's."""
+def _calibration(task: Task, one: Answers, metrics: dict[str, dict]) -> dict:
+    """How well probabilities fit outcomes, by the network's own logits and by the finished model's, whose `metrics`
+    these are."""
     shares = np.bincount(one.truth, minlength=len(task.labels)) / len(one.truth)
-
-    def of(logits: np.ndarray) -> dict[str, float]:
-        probabilities = softmax(logits, axis=1)
-        squared = ((probabilities - np.eye(len(shares))[one.truth]) ** 2).sum(axis=1)
-        return {
-            "nll": negative_log_likelihood(logits, one.truth),
-            "brier": float(squared.mean() / (1 if task.positive is None else 2)),
-            "ece": expected_calibration_error(one.truth, probabilities, task.positive),
-        }
-
+    logits = task.calibration.undo(one.logits)
+    probabilities = softmax(logits, axis=1)
+    squared = ((probabilities - np.eye(len(shares))[one.truth]) ** 2).sum(axis=1)
+    before = {
+        "nll": negative_log_likelihood(logits, one.truth),
+        "brier": float(squared.mean() / (1 if task.positive is None else 2)),
+        "ece": expected_calibration_error(one.truth, probabilities, task.positive),
+    }
     prevalence = dict(zip(task.labels, shares.tolist(), strict=True))
-    return {"before": of(task.calibration.undo(one.logits)), "after": of(one.logits), "prevalence": prevalence}
+    return {"before": before, "after": {name: metrics[name]["value"] for name in before}, "prevalence": prevalence}
 
 
 def _subgroups(task: Task, one: Answers) -> dict:
@@ -167,15 +171,14 @@ def _subgroup(task: Task, one: Answers, rows: np.ndarray) -> dict:
     return found | accuracy_and_auroc(truth, probabilities, task.decisions(probabilities), units)
 
 
-def _shift(splits: dict[str, dict]) -> list[dict]:
+def _shift(rule: str, splits: dict[str, dict]) -> list[dict]:
     """Where validation and test visibly differ: metrics whose intervals do not overlap.
 
     Returns:
-        [{"rule", "metric", "validation", "test"}]: what the decision rule in use gives away on test, and calibration.
+        [{"rule", "metric", "validation", "test"}]: what the decision `rule` gives away on test, and calibration.
     """
     if not {"validation", "test"} <= splits.keys():
         return []
-    rule = "operating_point" if "operating_point" in splits["test"] else "argmax"
     pairs = [(name, splits["validation"][rule].get(name), splits["test"][rule].get(name)) for name in SHIFTING]
     return [
         {"rule": rule, "metric": name, "validation": validation["value"], "test": test["value"]}

@@ -36,14 +36,9 @@ class Shown:
         return list(range(len(self.task.labels))) if self.task.positive is None else [self.task.positive]
 
     @property
-    def rule(self) -> str:
-        """The decision rule in use."""
-        return "operating_point" if self.task.point else "argmax"
-
-    @property
     def decided(self) -> np.ndarray:
-        """Decisions (N,) by that rule."""
-        return self.task.decisions(self.answers.probabilities)[self.rule]
+        """Decisions (N,) by the rule in use."""
+        return self.task.decisions(self.answers.probabilities)[self.task.rule]
 
 
 def save_figures(folder: Path, history: list[dict], shown: Shown) -> list[str]:
@@ -102,7 +97,7 @@ def _confusion(shown: Shown) -> Figure:
         axes.text(column, row, text, ha="center", va="center", color=colour)
     axes.set_xticks(range(len(labels)), labels, rotation=20 if len(labels) > 2 else 0)
     axes.set_yticks(range(len(labels)), labels)
-    title = f"{shown.split}, {len(truth):,} images, at the {shown.rule.replace('_', ' ')}; % of each row"
+    title = f"{shown.split}, {len(truth):,} images, at the {shown.task.rule.replace('_', ' ')}; % of each row"
     axes.set(title=title, xlabel="decided", ylabel="true")
     axes.title.set_fontsize(9)
     return figure

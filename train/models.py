@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, PilBackend
 
 from space.errors import UsageError, first_line
+from space.gradcam import network_of
 from train.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 from train.recipe import CHOICES, ModelRecipe
 from train.start_weights import IMAGENET, SCRATCH, load_start
@@ -176,14 +177,9 @@ def base_model(architecture: str) -> str | None:
     return (found.hf_hub_id or None) if found else None
 
 
-def _network(model: nn.Module) -> nn.Module:
-    """The network inside transformers' TimmWrapper, or the model itself."""
-    return getattr(model, "timm_model", model)
-
-
 def classifier_layer(model: nn.Module) -> nn.Linear:
     """The last linear layer: the one whose output is the logits."""
-    return _network(model).get_classifier()
+    return network_of(model).get_classifier()
 
 
 def freeze(model: nn.Module, trainable: str) -> None:
@@ -208,7 +204,7 @@ def freeze(model: nn.Module, trainable: str) -> None:
 
 def _parameters(model: nn.Module, trainable: str) -> list[nn.Parameter]:
     """The parameters of one of `TRAINABLE`."""
-    net = _network(model)
+    net = network_of(model)
     if trainable == "all":
         return list(net.parameters())
     if isinstance(net, ChestCnnForImageClassification):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from space.gradcam import class_activation_maps
+from space.gradcam import class_activation_maps, network_of
 from train.batches import Normaliser
 from train.bootstrap import mean_interval
 from train.lungs import MaskedPictures
@@ -133,7 +133,7 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 def _stages(model: nn.Module) -> list[tuple[str, list[nn.Module]]]:
     """Modules with weights of their own, in groups named by the first two parts of their names, the head first."""
     stages: dict[str, list[nn.Module]] = {}
-    for name, module in getattr(model, "timm_model", model).named_modules():
+    for name, module in network_of(model).named_modules():
         if hasattr(module, "reset_parameters") and next(module.parameters(recurse=False), None) is not None:
             stages.setdefault(".".join(name.split(".")[:2]), []).append(module)
     return list(reversed(stages.items()))

@@ -201,6 +201,14 @@ def test_swapped_labels_are_not_published(hub, run):
     assert not hub.repositories
 
 
+def test_a_damaged_dataset_is_not_published(hub, phantoms):
+    shard = next((phantoms / "data").glob("test-*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    done = push(hub, "dataset", phantoms, "someone/phantoms")
+    assert (done.returncode, "damaged parquet file" in done.stderr) == (2, True), done.stderr
+    assert not hub.requests
+
+
 def test_a_tag_never_moves(hub, phantoms):
     assert push(hub, "dataset", phantoms, "someone/phantoms", "--tag", "v1").returncode == 0
     repository = hub.repositories["datasets/someone/phantoms"]
