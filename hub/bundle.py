@@ -11,6 +11,7 @@ from space.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "space" / "default-model"
+CHEST_CNN_FILES = ("preprocessor_config.json", "modeling_chest_cnn.py")  # of a model repository, besides
 PIN = "model.json"  # tells app.py which model to load, and which commit of it
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -37,7 +38,8 @@ def build_bundle(source: Path, folder: Path) -> Contents:
     card = RepoCard((ROOT / "space" / "README.md").read_text(encoding="utf-8"))
     if pin:
         card.data["models"] = [pin["model"]]
-        card.data["preload_from_hub"] = [f"{pin['model']} config.json,model.safetensors {pin['revision']}"]
+        needed = ["config.json", "model.safetensors", *(CHEST_CNN_FILES if results["remote_code"] else [])]
+        card.data["preload_from_hub"] = [f"{pin['model']} {','.join(needed)} {pin['revision']}"]
         text = json.dumps(pin | {"trust_remote_code": results["remote_code"]})
         (folder / PIN).write_text(f"{text}\n", encoding="utf-8")
     if "/" in results["dataset"]["name"]:

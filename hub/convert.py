@@ -189,6 +189,8 @@ def _facts(
     """What audit.json and the card say of how the dataset was made."""
     return {
         "layout": layout.name,
+        "link": layout.link,
+        "about": layout.about,
         "patient_rule": layout.patient_rule,
         "labels": labels,
         "renamed_labels": options.labels or {},

@@ -93,6 +93,8 @@ class Layout(ABC):
         structure: How the folder must look, for messages.
         labels: {class: its meaning}; empty where the source itself names its classes.
         patient_rule: How patients are read from names, in one or two sentences.
+        about: {"population", "acquisition", "exclusion", "reference": what the publisher says of who was taken, how,
+            what was left out, and who or what says which class a picture is of}, as far as it is known here.
         problems: What is known to be wrong with the dataset.
         columns: {extra string column: its meaning}.
         mask_columns: {mask column besides `lung_mask`: its meaning}.
@@ -108,6 +110,7 @@ class Layout(ABC):
     structure: ClassVar[str]
     labels: ClassVar[dict[str, str]] = {}
     patient_rule: ClassVar[str]
+    about: ClassVar[dict[str, str]] = {}
     problems: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[dict[str, str]] = {}
     mask_columns: ClassVar[dict[str, str]] = {}

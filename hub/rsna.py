@@ -30,6 +30,11 @@ class RsnaPneumonia(Layout):
         "No Lung Opacity / Not Normal": "a finding, but none that suggests pneumonia",
         "Lung Opacity": "an opacity that suggests pneumonia",
     }
+    about: ClassVar = {
+        "population": "a selection of NIH ChestX-ray8, one hospital",
+        "acquisition": "posterior-anterior and portable anterior-posterior views",
+        "reference": "the radiograph itself, read again by radiologists (Shih et al., 2019)",
+    }
     patient_rule = (
         "`patientId` in the tables names a picture, not a person: nothing is known about patients. Copies of one "
         "picture are kept together by new splits."

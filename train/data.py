@@ -47,8 +47,15 @@ class Data:
         """What results.json records, never a local path; with the size of the test pictures, if they were read."""
         names = ("name", "fingerprint", "title", "license", "citation", "audit")
         facts = {name: getattr(self, name) for name in names}
+        facts["counts"] = {
+            name: self._counts(rows) for name, rows in self.splits.items() if with_test or name != "test"
+        }
         has_test = with_test and "test" in self.splits
         return facts | ({"test_picture_size": commonest_size(self.splits["test"])} if has_test else {})
+
+    def _counts(self, rows: datasets.Dataset) -> dict[str, int]:
+        found = Counter(rows["label"])
+        return {label: found[index] for index, label in enumerate(self.labels)}
 
 
 def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
@@ -155,7 +162,7 @@ def _card_data(folder_or_repo: str) -> dict:
 
 def _audit(folder_or_repo: str) -> dict | None:
     """What a model's card says of its dataset's audit: how many groups of copies, label conflicts, dropped pictures and
-    patients in two splits there are, and the audit's warnings."""
+    patients in two splits there are, the audit's warnings, and what the publisher says of the pictures."""
     path = Path(folder_or_repo) / "audit.json"
     if not Path(folder_or_repo).is_dir():
         try:
@@ -167,9 +174,14 @@ def _audit(folder_or_repo: str) -> dict | None:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         counted = ("exact_duplicates", "near_duplicates", "label_conflicts", "dropped")
+        facts = report.get("conversion", {})
         return {name: len(report[name]) for name in counted} | {
             "patients_across_splits": report["patients_across_splits"],
+            "known_patients": sum(report["patients"]["known"].values()),
             "unknown_patients": report["patients"]["unknown_images"],
+            "shared_keys": facts.get("shared_keys", 0),
+            "link": facts.get("link", ""),
+            "about": facts.get("about", {}),
             "warnings": report.get("warnings", []),
         }
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 from PIL import Image
 from scipy.special import softmax
+from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from space.classifier import decide
@@ -21,8 +22,8 @@ from train.metrics import Scores, Units, accuracy_and_auroc, evaluate_split
 # Columns of a dataset whose values are reported one by one, and how many pictures of a value make it worth a number.
 SUBGROUP_COLUMNS, LEAST_PICTURES = ("subtype", "origin", "view"), 10
 
-# Metrics that tell whether what was fixed on validation holds on test.
-SHIFTING = ("sensitivity", "specificity", "balanced_accuracy", "ece")
+# Metrics that tell whether what was fixed on validation holds on test, and whether more is better.
+SHIFTING = {"sensitivity": True, "specificity": True, "balanced_accuracy": True, "ece": False}
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,14 @@ def evaluate(task: Task, answers: dict[str, Answers]) -> dict:
         answers: {split: answers}.
 
     Returns:
-        `splits`, `classes`, `subgroups`, `calibration` and `shift` of results.json.
+        `splits`, `classes`, `confusion`, `subgroups`, `calibration` and `shift` of results.json.
     """
     scores = {name: _scores(task, one) for name, one in answers.items()}
     splits = {name: one.rules for name, one in scores.items()}
     return {
         "splits": splits,
         "classes": {name: one.classes for name, one in scores.items()},
+        "confusion": {name: _confusion(task, one) for name, one in answers.items()},
         "subgroups": {name: found for name, one in answers.items() if (found := _subgroups(task, one))},
         "calibration": {
             "temperature": task.calibration.temperature,
@@ -137,6 +139,13 @@ def _scores(task: Task, one: Answers) -> Scores:
     return evaluate_split(one.truth, one.probabilities, decisions, one.units, task.labels, task.positive)
 
 
+def _confusion(task: Task, one: Answers) -> dict[str, list[list[int]]]:
+    """{rule: K x K counts}, a row per true class."""
+    classes = range(len(task.labels))
+    decisions = task.decisions(one.probabilities)
+    return {rule: confusion_matrix(one.truth, decided, labels=classes).tolist() for rule, decided in decisions.items()}
+
+
 def _calibration(task: Task, one: Answers, metrics: dict[str, dict]) -> dict:
     """How well probabilities fit outcomes, by the network's own logits and by the finished model's, whose `metrics`
     these are."""
@@ -149,39 +158,59 @@ def _calibration(task: Task, one: Answers, metrics: dict[str, dict]) -> dict:
         "brier": float(squared.mean() / (1 if task.positive is None else 2)),
         "ece": expected_calibration_error(one.truth, probabilities, task.positive),
     }
+    after = {name: metrics[name]["value"] for name in before}
     prevalence = dict(zip(task.labels, shares.tolist(), strict=True))
-    return {"before": before, "after": {name: metrics[name]["value"] for name in before}, "prevalence": prevalence}
+    mean = dict(zip(task.labels, one.probabilities.mean(axis=0).tolist(), strict=True))
+    return {"before": before, "after": after, "prevalence": prevalence, "mean_probability": mean}
 
 
 def _subgroups(task: Task, one: Answers) -> dict:
-    """{column: {value: {"images", "labels", rule: {metric: entry}}}}: accuracy, and AUROC where every class occurs."""
+    """{column: {value: {"images", "units", "labels", "against", rule: {metric: entry}}}}: accuracy and AUROC.
+
+    Where a subgroup lacks classes, AUROC is that against all pictures of these classes, which "against" names. Left out
+    are subgroups of few pictures, and those that are all of a class and nothing else.
+    """
     found: dict[str, dict] = {}
     for column, values in one.columns.items():
         for value, n in sorted(Counter(value for value in values if value).items()):
-            if n >= LEAST_PICTURES:
-                rows = np.flatnonzero(np.array([other == value for other in values]))
+            rows = np.flatnonzero(np.array([other == value for other in values]))
+            is_class = np.array_equal(rows, np.flatnonzero(one.truth == one.truth[rows[0]]))
+            if n >= LEAST_PICTURES and not is_class:
                 found.setdefault(column, {})[value] = _subgroup(task, one, rows)
     return found
 
 
 def _subgroup(task: Task, one: Answers, rows: np.ndarray) -> dict:
-    truth, probabilities, units = one.truth[rows], one.probabilities[rows], one.units.of_rows(rows)
-    counts = {label: int((truth == k).sum()) for k, label in enumerate(task.labels) if (truth == k).any()}
-    found = {"images": len(rows), "labels": counts}
-    return found | accuracy_and_auroc(truth, probabilities, task.decisions(probabilities), units)
+    counts = {label: int((one.truth[rows] == k).sum()) for k, label in enumerate(task.labels)}
+    lacking = [k for k, label in enumerate(task.labels) if not counts[label]]
+    own, wider = (_accuracy_and_auroc(task, one, of) for of in (rows, _with_classes(one, rows, lacking)))
+    found = {"images": len(rows), "units": len(one.units.of_rows(rows)), "labels": counts}
+    found["against"] = [task.labels[k] for k in lacking]
+    return found | {rule: wider[rule] | {"accuracy": own[rule]["accuracy"]} for rule in own}
+
+
+def _with_classes(one: Answers, rows: np.ndarray, classes: list[int]) -> np.ndarray:
+    return np.union1d(rows, np.flatnonzero(np.isin(one.truth, classes)))
+
+
+def _accuracy_and_auroc(task: Task, one: Answers, rows: np.ndarray) -> dict:
+    probabilities = one.probabilities[rows]
+    return accuracy_and_auroc(one.truth[rows], probabilities, task.decisions(probabilities), one.units.of_rows(rows))
 
 
 def _shift(rule: str, splits: dict[str, dict]) -> list[dict]:
     """Where validation and test visibly differ: metrics whose intervals do not overlap.
 
     Returns:
-        [{"rule", "metric", "validation", "test"}]: what the decision `rule` gives away on test, and calibration.
+        [{"rule", "metric", "validation", "test", "worse"}]: what the decision `rule` gives away on test ("worse": or
+        wins), and calibration.
     """
     if not {"validation", "test"} <= splits.keys():
         return []
     pairs = [(name, splits["validation"][rule].get(name), splits["test"][rule].get(name)) for name in SHIFTING]
     return [
         {"rule": rule, "metric": name, "validation": validation["value"], "test": test["value"]}
+        | {"worse": (test["value"] < validation["value"]) == SHIFTING[name]}
         for name, validation, test in pairs
         if validation and test and (validation["low"] > test["high"] or test["low"] > validation["high"])
     ]

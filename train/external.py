@@ -118,8 +118,8 @@ def judge_external(external: External, model, normalise: Normaliser, task: Task,
         test: {rule: {metric: entry}} of its own test split, to compare with; None if it has none.
 
     Returns:
-        `dataset`, `labels` (the mapping), `images`, `rules`, `classes`, `calibration`, as results.json has them of a
-        split, and `drop`: {rule: {metric: own test's value minus this one's}}.
+        `dataset`, `labels` (the mapping), `images`, `rules`, `classes`, `confusion`, `calibration`, as results.json has
+        them of a split, and `drop`: {rule: {metric: own test's value minus this one's}}.
     """
     answers = ask(model, external.pixels, normalise, external.rows)
     found = evaluate(task, {"external": answers})
@@ -134,6 +134,7 @@ def judge_external(external: External, model, normalise: Normaliser, task: Task,
         "images": len(external.pixels),
         "rules": rules,
         "classes": found["classes"]["external"],
+        "confusion": found["confusion"]["external"],
         "calibration": found["calibration"]["splits"]["external"],
         "drop": drop,
     }

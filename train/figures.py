@@ -136,8 +136,8 @@ def _point(shown: Shown) -> dict | None:
         return None
     ill, called = shown.answers.truth == positive, shown.decided == positive
     rates = {"sensitivity": called[ill].mean(), "specificity": (~called)[~ill].mean()}
-    threshold = shown.task.point["threshold"] if shown.task.point else 0.5
-    return rates | {"precision": ill[called].mean() if called.any() else 1.0, "name": f"from {threshold:.3f}"}
+    threshold, name = (shown.task.point["threshold"], "operating point") if shown.task.point else (0.5, "argmax")
+    return rates | {"precision": ill[called].mean() if called.any() else 1.0, "name": f"{name} ({threshold:.3f})"}
 
 
 def _reliability(shown: Shown) -> Figure:
@@ -145,12 +145,12 @@ def _reliability(shown: Shown) -> Figure:
     figure, (axes,) = _figure()
     axes.plot([0, 1], [0, 1], linestyle=":", color="gray")
     own = softmax(shown.task.calibration.undo(shown.answers.logits), axis=1)
-    for name, probabilities in (("network alone", own), ("calibrated", shown.answers.probabilities)):
+    for name, probabilities in (("before", own), ("after calibration", shown.answers.probabilities)):
         scores, right = confidences(shown.answers.truth, probabilities, shown.task.positive)
         frequency, mean = calibration_curve(right, scores, n_bins=ECE_BINS)
         axes.plot(mean, frequency, marker="o", label=name)
     what = "the most likely class" if shown.task.positive is None else shown.task.labels[shown.task.positive]
-    axes.set(title=f"{shown.split} split", xlabel=f"probability of {what}", ylabel="share that is so")
+    axes.set(title=f"{shown.split} split", xlabel=f"probability of {what}", ylabel="observed share")
     axes.legend()
     return figure
 

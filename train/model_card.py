@@ -31,7 +31,7 @@ METRIC_NAMES = {
     "auprc": "AUPRC",
     "brier": "Brier score",
     "nll": "NLL (nats)",
-    "ece": "calibration error",
+    "ece": "ECE",
 }
 CLASS_METRIC_NAMES = {
     "precision": "precision",
@@ -47,6 +47,14 @@ CONTROL_NAMES = {
     "lungs_only": "all but the lungs removed",
     "frame_only": "all but the outer tenth on each side removed",
 }
+ABOUT_NAMES = {
+    "population": "who was taken",
+    "acquisition": "how",
+    "exclusion": "left out",
+    "reference": "what says which class a picture is of",
+}
+# Metrics that do not depend on how scores become decisions.
+OF_PROBABILITIES = ("auroc", "auprc", "brier", "nll", "ece")
 # As the Hub's evaluation tools name them.
 HUB_NAMES = {"auroc": "roc_auc", "brier": "brier_score", "mcc": "matthews_correlation"}
 
@@ -57,8 +65,14 @@ def render_template(path: Path, **values: object) -> str:
         loader=FileSystemLoader(path.parent), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     environment.filters["decimals"] = lambda value, digits=3: f"{value:.{digits}f}"
+    environment.filters["plural"] = _plural
     environment.filters["thousands"] = lambda value: f"{value:,}"
     return environment.get_template(path.name).render(**values)
+
+
+def _plural(unit: str) -> str:
+    """What is resampled (see `train.metrics.Units`), several of it."""
+    return unit.replace("patient", "patients").replace("group of", "groups of").replace("image", "images")
 
 
 def render_card(results: dict) -> str:
@@ -76,6 +90,7 @@ def render_card(results: dict) -> str:
         metric_names=METRIC_NAMES,
         class_metric_names=CLASS_METRIC_NAMES,
         control_names=CONTROL_NAMES,
+        about_names=ABOUT_NAMES,
         **results,
     )
 
@@ -94,7 +109,11 @@ def _front_matter(results: dict) -> ModelCardData:
         metrics=["accuracy", "roc_auc"],
         model_name=name,
         eval_results=[
-            *(one for split, rules in results["splits"].items() for one in _eval_results(own, split, rules["argmax"])),
+            *(
+                one
+                for split, rules in reversed(results["splits"].items())
+                for one in _eval_results(own, split, rules["argmax"])
+            ),
             *(
                 one
                 for found in results["external"].values()
@@ -113,7 +132,7 @@ def _eval_results(dataset: dict, split: str, metrics: dict[str, dict]) -> list[E
             dataset_name=dataset["title"],
             dataset_split=split,
             metric_type=HUB_NAMES.get(name, name),
-            metric_name=METRIC_NAMES[name],
+            metric_name=METRIC_NAMES[name] + ("" if name in OF_PROBABILITIES else " (argmax)"),
             metric_value=round(metrics[name]["value"], 4),
         )
         for name in METRIC_NAMES

@@ -152,12 +152,14 @@ class EvaluationRecipe:
         calibration: "temperature"; "temperature-and-bias", which also fits the frequency of the classes in validation
             (on chest-xray-pneumonia that raised the calibration error on test from 0.053 to 0.160); or "none".
         test: Whether the finished run reads the test split. A study of many runs does that once, at its end.
+        known_of_test: What was known of the test data when the recipe was written, in a sentence for the card.
     """
 
     positive_label: str = ""
     operating_point: str = "argmax"
     calibration: str = "temperature"
     test: bool = True
+    known_of_test: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,20 +204,14 @@ CHOICES = {
 LIMITS = {
     "image_size": (32, 4096),
     "dropout": (0.0, 0.99),
-    "epochs": (1, 100_000),
-    "batch_size": (1, 100_000),
+    **dict.fromkeys(("epochs", "batch_size", "accumulation_steps", "plateau_epochs"), (1, 100_000)),
+    **dict.fromkeys(("warmup_epochs", "weight_decay", "clip_norm", "minimum_learning_rate"), (0.0, math.inf)),
     "learning_rate": (1e-12, math.inf),
-    "warmup_epochs": (0.0, math.inf),
-    "weight_decay": (0.0, math.inf),
-    "accumulation_steps": (1, 100_000),
-    "clip_norm": (0.0, math.inf),
     "label_smoothing": (0.0, 0.99),
     "ema_decay": (0.0, 0.999999),
     "selection_tolerance": (0.0, 1.0),
     "early_stopping_epochs": (0, 100_000),
-    "plateau_epochs": (1, 100_000),
     "plateau_factor": (0.001, 0.999),
-    "minimum_learning_rate": (0.0, math.inf),
     "ask_after_epochs": (0, 100_000),
     "checkpoint_steps": (0, 100_000_000),
     "rotation_degrees": (0.0, 180.0),

@@ -157,16 +157,25 @@ def appraise(folder: Path, facts: dict, subject: Subject, external: External | N
     }
     pictures = subject.pixels[shown.split]
     results["samples"] = draw_mistakes(folder / "figures", shown, pictures, model, normalise, with_samples)
-    _write_tables(folder, subject.data, results, task, answers)
+    _write_tables(folder, subject.data, results, answers)
     (folder / "README.md").write_text(render_card(results), encoding="utf-8")
     return results
 
 
 def _examine(subject: Subject, answers: Answers) -> dict:
     """Saliency and shortcuts on the test split."""
-    model, normalise, test, units = subject.model, subject.normalise, subject.pixels["test"], answers.units
+    task, model, normalise, test, units = (
+        subject.task,
+        subject.model,
+        subject.normalise,
+        subject.pixels["test"],
+        answers.units,
+    )
     masked = masked_pictures(test, subject.data.splits["test"])
-    energy = lung_energy(model, masked, normalise, units.of_rows(masked.rows)) if masked else None
+    energy = None
+    if masked:
+        energy = lung_energy(model, masked, normalise, units.of_rows(masked.rows))
+        energy["labels"] = {label: int((test.labels[masked.rows] == k).sum()) for k, label in enumerate(task.labels)}
     randomised = weight_randomisation(model, test.pixels, normalise, units)
     return {
         "saliency": {"lung_energy": energy, "randomisation": randomised},
@@ -174,13 +183,11 @@ def _examine(subject: Subject, answers: Answers) -> dict:
     }
 
 
-def _write_tables(folder: Path, data: Data, results: dict, task: Task, answers: dict[str, Answers]) -> None:
+def _write_tables(folder: Path, data: Data, results: dict, answers: dict[str, Answers]) -> None:
     write_json(folder / "results.json", results)
     write_predictions(folder / "predictions.csv", data, {name: one.probabilities for name, one in answers.items()})
     write_classification_report(folder / "classification_report.csv", results)
-    decisions = {name: task.decisions(one.probabilities) for name, one in answers.items()}
-    truth = {name: one.truth for name, one in answers.items()}
-    write_confusion(folder / "confusion_matrix.csv", task.labels, truth, decisions)
+    write_confusion(folder / "confusion_matrix.csv", results)
     write_history(folder / "history.csv", results["history"])
 
 

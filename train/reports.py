@@ -56,21 +56,15 @@ def write_classification_report(path: Path, results: dict) -> None:
     _write(path, ["split", "rule", "class", "metric", "value", "low", "high", "n", "unit"], rows)
 
 
-def write_confusion(path: Path, labels: list[str], truth: dict, decisions: dict) -> None:
-    """Write confusion_matrix.csv: a row per split, rule and true class, a column per decided class.
-
-    Args:
-        path: The file.
-        labels: K class names.
-        truth: {split: (N,) class indices}.
-        decisions: {split: {rule: (N,) class indices}}.
-    """
-    k = len(labels)
-    rows = []
-    for split, rules in decisions.items():
-        for rule, decided in rules.items():
-            counts = np.bincount(truth[split] * k + decided, minlength=k * k).reshape(k, k)
-            rows += [(split, rule, label, *row) for label, row in zip(labels, counts.tolist(), strict=True)]
+def write_confusion(path: Path, results: dict) -> None:
+    """Write confusion_matrix.csv: a row per split, rule and true class, a column per decided class."""
+    labels = results["labels"]
+    rows = [
+        (split, rule, label, *row)
+        for split, rules in results["confusion"].items()
+        for rule, counts in rules.items()
+        for label, row in zip(labels, counts, strict=True)
+    ]
     _write(path, ["split", "rule", "true", *(f"decided:{label}" for label in labels)], rows)
 
 

@@ -88,4 +88,7 @@ def test_the_pin_of_a_chest_cnn_allows_its_code(run_folder, tmp_path):
     (tmp_path / "space").mkdir()
     build_bundle(run, tmp_path / "space")
     pin = json.loads((tmp_path / "space" / "model.json").read_text())
+    fetched = "config.json,model.safetensors,preprocessor_config.json,modeling_chest_cnn.py"
+    preloaded = RepoCard.load(tmp_path / "space" / "README.md").data["preload_from_hub"]
+    assert preloaded == [f"someone/cnn {fetched} {'0' * 40}"]
     assert pin == {"model": "someone/cnn", "revision": "0" * 40, "trust_remote_code": True}

@@ -81,11 +81,28 @@ def test_subgroups_are_judged_alone_and_small_ones_left_out():
     virus = np.array([value == "virus" for value in subtype])
     decided = one.probabilities.argmax(axis=1)
     assert found["subtype"]["virus"]["argmax"]["accuracy"]["value"] == np.mean(decided[virus] == 1)
-    assert found["subtype"]["virus"]["labels"] == {"PNEUMONIA": 50}
-    assert "auroc" not in found["subtype"]["virus"]["argmax"]
+    assert found["subtype"]["virus"]["labels"] == {"NORMAL": 0, "PNEUMONIA": 50}
+    assert found["subtype"]["virus"]["against"] == ["NORMAL"]
+    rows = virus | (one.truth == 0)
+    against_normal = sk.roc_auc_score(one.truth[rows], one.probabilities[rows, 1])
+    assert found["subtype"]["virus"]["argmax"]["auroc"]["value"] == against_normal
     everyone = found["view"]["AP"]["argmax"]["auroc"]
     assert everyone["value"] == sk.roc_auc_score(one.truth[:195], one.probabilities[:195, 1])
     assert everyone["low"] < everyone["value"] < everyone["high"]
+
+
+def test_a_subgroup_that_is_a_class_is_left_out():
+    subtype = ["none" if i % 2 == 0 else "virus" for i in range(200)]
+    assert not evaluate(task(), {"test": answers(0, columns={"subtype": subtype})})["subgroups"]
+
+
+def test_confusion_counts_every_rule():
+    point = {"rule": "youden", "positive_label": "PNEUMONIA", "threshold": 0.2}
+    one = answers(0)
+    found = evaluate(task(point), {"test": one})["confusion"]["test"]
+    called = one.probabilities[:, 1] >= 0.2
+    assert found["operating_point"] == sk.confusion_matrix(one.truth, called).tolist()
+    assert found["argmax"] == sk.confusion_matrix(one.truth, one.probabilities.argmax(axis=1)).tolist()
 
 
 def test_calibration_is_told_before_and_after_with_prevalence():
@@ -95,6 +112,8 @@ def test_calibration_is_told_before_and_after_with_prevalence():
     before, after = (found["splits"]["validation"][key] for key in ("before", "after"))
     assert before["nll"] == pytest.approx(sk.log_loss(one.truth, softmax(one.logits * 2, axis=1)))
     assert after["brier"] == pytest.approx(sk.brier_score_loss(one.truth, one.probabilities[:, 1]))
+    mean = found["splits"]["validation"]["mean_probability"]
+    assert mean == pytest.approx(dict(zip(("NORMAL", "PNEUMONIA"), one.probabilities.mean(axis=0), strict=True)))
     assert found["splits"]["validation"]["prevalence"] == {"NORMAL": 0.5, "PNEUMONIA": 0.5}
 
 

@@ -139,13 +139,16 @@ def check_snippets(run_folder, tmp_path):
     Image.fromarray(gray).save(tmp_path / "xray16.png")
     Image.fromarray((gray // 16).astype(np.uint8)).save(tmp_path / "xray.png")
     snippets = re.findall(r"```python\n(.*?)```", (run_folder / "README.md").read_text(), re.DOTALL)
-    assert len(snippets) == 3
+    point = json.loads((run_folder / "config.json").read_text())["operating_point"]
+    assert len(snippets) == (4 if point else 3)
     script = "\n".join(snippets).replace("DIR_OR_REPO", str(run_folder))
     done = run_python("-c", script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    called = re.findall(r"^PNEUMONIA is called: (True|False)$", done.stdout, re.MULTILINE)
     answers = [ast.literal_eval(line) for line in done.stdout.splitlines() if line.startswith(("[{", "{"))]
     assert len(answers) == 3
     assert {one["label"]: round(one["score"], 4) for one in answers[0]} == pytest.approx(answers[1], abs=1e-4)
+    assert called == ([str(answers[1]["PNEUMONIA"] >= point["threshold"])] if point else [])
 
 
 def test_the_cards_snippets_run(run_folder, tmp_path):

@@ -22,7 +22,7 @@ def answers(seed: int, classes: int) -> Answers:
     random = np.random.default_rng(seed)
     truth = np.arange(120) % classes
     logits = random.normal(0, 1, (120, classes)) + 1.5 * np.eye(classes)[truth]
-    columns = {"subtype": [None if k == 0 else "virus" for k in truth]}
+    columns = {"subtype": [None if k == 0 else ("virus", "bacteria")[i % 4 > 1] for i, k in enumerate(truth)]}
     return Answers(truth, logits, Units.of([f"p{i // 2}" for i in range(120)]), columns)
 
 
@@ -45,8 +45,11 @@ def make_results(classes: int = 2, test: bool = True, examined: bool = True, ext
         "citation": "Somebody, 2020.", "test_picture_size": "224 x 224 (120 of 120)",
         "audit": {
             "exact_duplicates": 3, "near_duplicates": 1, "label_conflicts": 0, "dropped": 2,
-            "patients_across_splits": {"train/test": 0}, "unknown_patients": 5, "warnings": ["The frame tells."],
+            "patients_across_splits": {"train/test": 0}, "known_patients": 300, "unknown_patients": 5, "shared_keys": 7,
+            "warnings": ["The frame tells."], "link": "https://www.kaggle.com/datasets/someone/xrays",
+            "about": {"population": "adults of one hospital", "reference": "two physicians"},
         },
+        "counts": {name: dict.fromkeys(labels, 120 // classes) for name in ("train", "validation", "test")},
     }  # fmt: skip
     recipe = asdict(load_recipe(TINY_RECIPE)) | {"name": "golden"}
     if classes > 2:
@@ -57,12 +60,17 @@ def make_results(classes: int = 2, test: bool = True, examined: bool = True, ext
         "changed": {"auroc": ENTRY, "accuracy": ENTRY},
         "unchanged": {"auroc": ENTRY, "accuracy": ENTRY},
     }
-    energy = dict.fromkeys(("inside", "area", "shuffled", "gain"), ENTRY) | {"images": 40, "empty": 0}
+    energy = dict.fromkeys(("inside", "area", "shuffled", "gain"), ENTRY) | {
+        "images": 40,
+        "empty": 0,
+        "labels": dict.fromkeys(labels, 20),
+    }
     stages = [{"stage": name, "correlation": ENTRY} for name in ("head", "blocks.1", "stem")]
     elsewhere = evaluate(task, {"external": answers(2, classes)})
     other = {
         "dataset": dataset | {"name": "others", "title": "Other X-rays"}, "labels": {label: label for label in labels},
         "images": 120, "rules": elsewhere["splits"]["external"], "classes": elsewhere["classes"]["external"],
+        "confusion": elsewhere["confusion"]["external"],
         "calibration": elsewhere["calibration"]["splits"]["external"],
         "drop": {"argmax": {"auroc": 0.1, "accuracy": -0.05}},
     }  # fmt: skip
@@ -123,19 +131,22 @@ def test_numbers_come_from_the_results():
     card = render_card(results)
     assert "| AUROC | 0.123 (0.250 to 0.750) |" in card
     assert "| 0.078 |" in card
-    assert "PNEUMONIA is called from a probability of 0.4321" in card
-    assert "AUROC lower by 0.100, accuracy higher by 0.050" in card
-    assert "subtype: virus" in card
+    assert "PNEUMONIA is called from a\nprobability of 0.4321" in card
+    assert "AUROC lower by 0.100; accuracy at argmax higher by 0.050" in card
+    assert re.search(r"\| subtype: virus \(PNEUMONIA 30\) \| 30 \| 30 \| .* against all NORMAL \|", card)
+    counts = results["confusion"]["test"]["argmax"]
+    assert f"At argmax {counts[0][1]} of 60 NORMAL are called PNEUMONIA, and {counts[1][0]} of 60 PNEUMONIA" in card
+    assert "Trained on adults of one hospital." in card
     assert "**Warning.** The frame tells." in card
 
 
 def test_a_model_that_works_without_lungs_is_warned_about_and_only_then():
-    assert "better than chance" not in render_card(make_results())
+    assert "without seeing" not in render_card(make_results())
     good = ENTRY | {"value": 0.8, "low": 0.7, "high": 0.9}
     control = {"images": 40, "changed": {"auroc": good}, "unchanged": {"auroc": good}}
     card = render_card(make_results(shortcuts={"lungs_removed": control, "frame_only": control}))
-    assert "**Warning.** The model does better than chance without seeing what it should judge by" in card
-    assert "A drop is no proof" in card
+    assert "**Warning.** The class can be told without seeing what the model should judge by" in card
+    assert "is no proof that there are no shortcuts" in card
 
 
 def test_maps_that_do_not_depend_on_the_weights_are_warned_about():
@@ -145,6 +156,46 @@ def test_maps_that_do_not_depend_on_the_weights_are_warned_about():
     assert "do not read anything" not in render_card(
         make_results(saliency={"lung_energy": None, "randomisation": free})
     )
+
+
+@pytest.mark.parametrize(
+    ("inside", "gain", "sentences"),
+    [
+        ((0.2, 0.3), (-0.2, -0.1), ["less than an even map", "own lungs less than other patients"]),
+        ((0.7, 0.8), (0.1, 0.2), ["more than an even map", "own lungs more than a map that always"]),
+        ((0.45, 0.55), (-0.1, 0.1), ["about as much as an even map", "not shown to follow the patient's own lungs"]),
+    ],
+)
+def test_what_grad_cam_does_in_the_lungs_is_said_as_it_is(inside, gain, sentences):
+    def entry(low, high):
+        return ENTRY | {"value": (low + high) / 2, "low": low, "high": high}
+
+    results = make_results()
+    area = entry(0.4, 0.6)
+    results["saliency"]["lung_energy"] |= {"inside": entry(*inside), "area": area, "gain": entry(*gain)}
+    card = " ".join(render_card(results).split())
+    for sentence in sentences:
+        assert sentence in card
+
+
+def test_a_calibration_that_did_harm_is_called_so():
+    results = make_results()
+    results["calibration"]["splits"]["test"] |= {"before": {"nll": 0.2, "brier": 0.1, "ece": 0.03}}
+    assert "did not make the probabilities better calibrated" in render_card(results)
+    for found in results["calibration"]["splits"].values():
+        found["before"] = {"nll": 0.9, "brier": 0.9, "ece": 0.9}
+    assert "did not make the probabilities better calibrated" not in render_card(results)
+
+
+def test_what_does_not_carry_over_to_test_is_said_with_its_direction():
+    found = {"rule": "operating_point", "validation": 0.9, "test": 0.6, "worse": True}
+    shift = [found | {"metric": "specificity"}, found | {"metric": "ece", "worse": False}]
+    card = render_card(make_results(shift=shift))
+    assert (
+        "specificity (0.900 on validation, 0.600 on test: **worse**); ECE (0.900 on validation, 0.600 on test: better)."
+        in card
+    )
+    assert "What does not carry over" not in render_card(make_results(shift=[]))
 
 
 def test_the_front_matter_holds_every_split_and_external_sets():
