@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from space.gradcam import split
+
 # Largest difference of a logit that is still called the same: golden outputs and `pipeline()` are held to it as well.
 TOLERANCE = 1e-4
 # OpenVINO's default would compute in bfloat16 where the processor can, which moves logits by 0.1. Its hint for latency
@@ -21,22 +23,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Backend:
-    """A way to compute logits.
+    """A way to run a model.
 
     Attributes:
         name: "OpenVINO" or "torch".
-        logits: Normalised pictures (B, 3, H, W) float32 -> logits (B, K) float32; may be called from several threads.
+        run: Normalised pictures (B, 3, H, W) float32 -> logits (B, K) and last feature maps (B, C, h, w), float32; may
+            be called from several threads.
     """
 
     name: str
-    logits: Callable[[Tensor], Tensor]
+    run: Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def choose_backend(model: nn.Module, example: Tensor) -> Backend:
     """Choose OpenVINO if it is installed, can run the model, and agrees with torch; torch otherwise.
 
     Args:
-        model: A transformers image classifier on the CPU, in evaluation mode.
+        model: An image classifier on the CPU, in evaluation mode (see `space.gradcam.split`).
         example: Two or more different normalised pictures (B, 3, H, W), on which the two are compared.
 
     Returns:
@@ -52,27 +55,34 @@ def choose_backend(model: nn.Module, example: Tensor) -> Backend:
     try:
         with _one_torch_thread():
             fast = openvino_backend(openvino, model, example)
-            expected = plain.logits(example)
+            expected = plain.run(example)
         # One picture alone as well: a conversion may have taken the example's batch size for a constant.
-        found = torch.cat([fast.logits(example), fast.logits(example[:1])])
-        difference = float((found - torch.cat([expected, expected[:1]])).abs().max())
+        found = [*fast.run(example), *fast.run(example[:1])]
+        difference = max(map(_difference, found, [*expected, *(values[:1] for values in expected)]))
     except failures as error:
         log.warning("OpenVINO cannot run this model (%s); torch does, more slowly.", type(error).__name__)
         return plain
     if not difference <= TOLERANCE:  # also where it is no number
-        log.warning("OpenVINO's logits differ by %.1e from torch's; torch computes, more slowly.", difference)
+        log.warning("OpenVINO's numbers differ by %.1e from torch's; torch computes, more slowly.", difference)
         return plain
     return fast
 
 
+def _difference(found: Tensor, expected: Tensor) -> float:
+    """Largest difference; that of values above 1 relative to the largest of them."""
+    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
+
+
 def torch_backend(model: nn.Module) -> Backend:
     """The model as it is."""
+    features_of, head = split(model)
 
-    def logits(pixel_values: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return model(pixel_values=pixel_values).logits.float()
+    def run(pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():  # not inference mode: Grad-CAM goes on from the features
+            features = features_of(pixel_values)
+            return head(features).float(), features.float()
 
-    return Backend("torch", logits)
+    return Backend("torch", run)
 
 
 def openvino_backend(openvino, model: nn.Module, example: Tensor) -> Backend:
@@ -91,17 +101,24 @@ def openvino_backend(openvino, model: nn.Module, example: Tensor) -> Backend:
     """
     with _undisturbed(), _without_gradients(model), torch.inference_mode():
         # A function is traced in half the time of a module. torch.export, which is to replace tracing, takes seconds.
-        traced = torch.jit.trace(lambda pixels: model(pixel_values=pixels).logits, example[:1], check_trace=False)
+        features_of, head = split(model)
+
+        def both(pixels: Tensor) -> tuple[Tensor, Tensor]:
+            features = features_of(pixels)
+            return head(features), features
+
+        traced = torch.jit.trace(both, example[:1], check_trace=False)
         converted = openvino.convert_model(traced, example_input=example[:1], input=[-1, *example.shape[1:]])
     request = openvino.Core().compile_model(converted, "CPU", EXACT).create_infer_request()
     lock = threading.Lock()
 
-    def logits(pixel_values: Tensor) -> Tensor:
+    def run(pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         pixels = pixel_values.contiguous().numpy()
-        with lock:  # the result is a view of the request's memory
-            return torch.from_numpy(request.infer([pixels], share_inputs=True)[0].copy())
+        with lock:  # results are views of the request's memory
+            results = request.infer([pixels], share_inputs=True)
+            return torch.from_numpy(results[0].copy()), torch.from_numpy(results[1].copy())
 
-    return Backend("OpenVINO", logits)
+    return Backend("OpenVINO", run)
 
 
 def _import_openvino():

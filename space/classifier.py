@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from space.backends import choose_backend
 from space.errors import UsageError, check_local, first_line
-from space.gradcam import class_activation_maps, network_of
+from space.gradcam import maps_of_features, network_of
 from space.preprocessing import choose_preprocessor
 from space.remote_code import check_code
 
@@ -98,7 +98,7 @@ class Classifier:
         Returns:
             Logits (B, K), float32.
         """
-        return self._backend.logits(self.preprocess(images))
+        return self._backend.run(self.preprocess(images))[0]
 
     def probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Like `logits`, as probabilities in [0, 1]: (B, K)."""
@@ -106,7 +106,8 @@ class Classifier:
 
     def explain(self, image: Image.Image) -> Explanation:
         """Classify one radiograph and compute Grad-CAM for all classes, in one forward pass."""
-        logits, maps = class_activation_maps(self.model, self.preprocess([image]))
+        logits, features = self._backend.run(self.preprocess([image]))
+        _, maps = maps_of_features(self.model, features)
         return Explanation(logits[0].softmax(dim=-1).numpy(), maps[0].numpy())
 
 

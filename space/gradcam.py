@@ -49,19 +49,22 @@ def class_activation_maps(model: nn.Module, pixel_values: Tensor, relu: bool = T
     Returns:
         Logits (B, K), and maps (B, K, h, w), not scaled; after the ReLU a map may be zero everywhere.
     """
-    features_of, head = split(model)
+    features_of, _ = split(model)
     with torch.no_grad():
         features = features_of(pixel_values)
+    return maps_of_features(model, features, relu)
+
+
+def maps_of_features(model: nn.Module, features: Tensor, relu: bool = True) -> tuple[Tensor, Tensor]:
+    """Like `class_activation_maps`, from feature maps (B, C, h, w) that are computed already."""
+    _, head = split(model)
     with torch.enable_grad():
-        features.requires_grad_(True)
+        features = features.detach().requires_grad_(True)
         logits = head(features)
-        maps = []
-        for k in range(logits.shape[1]):
-            (gradient,) = torch.autograd.grad(logits[:, k].sum(), features, retain_graph=True)
-            weights = gradient.mean(dim=(2, 3), keepdim=True)
-            maps.append((weights * features.detach()).sum(dim=1))
-    stacked = torch.stack(maps, dim=1)
-    return logits.detach(), F.relu(stacked) if relu else stacked
+        gradients = [torch.autograd.grad(of_class.sum(), features, retain_graph=True)[0] for of_class in logits.T]
+    weights = torch.stack([gradient.mean(dim=(2, 3)) for gradient in gradients], dim=1)
+    maps = torch.bmm(weights, features.detach().flatten(2)).unflatten(2, features.shape[2:])
+    return logits.detach(), F.relu(maps) if relu else maps
 
 
 def overlay(image: Image.Image, activation: np.ndarray, opacity: float) -> Image.Image:
