@@ -11,7 +11,11 @@ from space.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "space" / "default-model"
-CHEST_CNN_FILES = ("preprocessor_config.json", "modeling_chest_cnn.py")  # of a model repository, besides
+# What a Space reads of a model repository; the last two are there for chest CNNs.
+FETCHED = (
+    *("config.json", "model.safetensors", "guard.safetensors"),
+    *("preprocessor_config.json", "modeling_chest_cnn.py"),
+)
 PIN = "model.json"  # tells app.py which model to load, and which commit of it
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -38,7 +42,7 @@ def build_bundle(source: Path, folder: Path) -> Contents:
     card = RepoCard((ROOT / "space" / "README.md").read_text(encoding="utf-8"))
     if pin:
         card.data["models"] = [pin["model"]]
-        needed = ["config.json", "model.safetensors", *(CHEST_CNN_FILES if results["remote_code"] else [])]
+        needed = [name for name in FETCHED if (source / name).is_file()]
         card.data["preload_from_hub"] = [f"{pin['model']} {','.join(needed)} {pin['revision']}"]
         text = json.dumps(pin | {"trust_remote_code": results["remote_code"]})
         (folder / PIN).write_text(f"{text}\n", encoding="utf-8")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
@@ -13,21 +15,26 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from space.backends import choose_backend
 from space.errors import UsageError, check_local, first_line
 from space.gradcam import maps_of_features, network_of
+from space.guard import FILE as GUARD_FILE
+from space.guard import Guard, plain_reason, thumbnail
 from space.preprocessing import choose_preprocessor
 from space.remote_code import check_code
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """What the model makes of one radiograph.
+class Finding:
+    """What the model makes of one picture.
 
     Attributes:
         probabilities: (K,), sums to 1, in the order of the model's labels.
-        maps: Grad-CAM of every class, (K, h, w), >= 0, covering the whole picture.
+        doubt: Why the picture is hardly a frontal chest radiograph: "small", "shape", "blank" (see
+            `space.guard.plain_reason`), "unlike" the pictures that the model learned from, or None.
+        features: The last feature map, (1, C, h, w), for `Classifier.maps`.
     """
 
     probabilities: np.ndarray
-    maps: np.ndarray
+    doubt: str | None
+    features: Tensor
 
 
 class Classifier:
@@ -37,16 +44,20 @@ class Classifier:
         labels: Class names in the order of the logits, as the checkpoint's config names them.
         operating_point: `{"rule", "positive_label", "threshold"}` from config.json, or None (argmax decides).
         backend: What computes logits, "OpenVINO" or "torch"; the two agree to 1e-4.
+        guard: Knows pictures that are unlike the training pictures; None if the model brings none.
     """
 
-    def __init__(self, model, processor):
+    def __init__(self, model, processor, guard_file: Path | None = None):
         self.model = model.eval()
         self.processor = processor
         self.labels: list[str] = [model.config.id2label[i] for i in range(model.config.num_labels)]
         self.operating_point: dict | None = getattr(model.config, "operating_point", None)
         self._preprocess = choose_preprocessor(processor)
-        self._backend = choose_backend(self.model, self.preprocess(_synthetic_pictures()))
+        examples = self.preprocess(_synthetic_pictures())
+        self._backend = choose_backend(self.model, examples)
         self.backend = self._backend.name
+        channels = self._backend.run(examples[:1])[1].shape[1]
+        self.guard = Guard.load(guard_file, channels) if guard_file else None
 
     @classmethod
     def load(
@@ -83,7 +94,7 @@ class Classifier:
             ) from error
         if problem := _unfit(model, found["missing_keys"]):
             raise UsageError(f"the model {name!r} cannot be served: {problem}")
-        return cls(model, processor)
+        return cls(model, processor, _guard_file(name, commit))
 
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """Turn radiographs into the model's input, as `pipeline()` does: (B, 3, H, W) float32, normalised."""
@@ -104,11 +115,35 @@ class Classifier:
         """Like `logits`, as probabilities in [0, 1]: (B, K)."""
         return self.logits(images).softmax(dim=-1).numpy()
 
-    def explain(self, image: Image.Image) -> Explanation:
-        """Classify one radiograph and compute Grad-CAM for all classes, in one forward pass."""
-        logits, features = self._backend.run(self.preprocess([image]))
-        _, maps = maps_of_features(self.model, features)
-        return Explanation(logits[0].softmax(dim=-1).numpy(), maps[0].numpy())
+    def examine(self, images: Sequence[Image.Image]) -> list[Finding]:
+        """Classify pictures, and say of each whether it looks like a frontal chest radiograph, in one forward pass."""
+        logits, features = self._backend.run(self.preprocess(images))
+        distances: Sequence[float] = [-np.inf] * len(images)
+        if self.guard:
+            thumbnails = np.stack([thumbnail(image) for image in images])
+            distances = self.guard.distances(thumbnails, features.mean(dim=(2, 3)).numpy())
+        limit = self.guard.threshold if self.guard else np.inf
+        return [
+            Finding(scores, plain_reason(image) or ("unlike" if distance > limit else None), of_one[None])
+            for image, scores, distance, of_one in zip(
+                images, logits.softmax(dim=-1).numpy(), distances, features, strict=True
+            )
+        ]
+
+    def maps(self, finding: Finding) -> np.ndarray:
+        """Grad-CAM of every class, (K, h, w), >= 0, covering the whole picture, without another forward pass."""
+        return maps_of_features(self.model, finding.features)[1][0].numpy()
+
+
+def _guard_file(name: str, revision: str | None) -> Path | None:
+    """A model repository's guard.safetensors; None if it has none."""
+    if Path(name).is_dir():
+        path = Path(name) / GUARD_FILE
+        return path if path.is_file() else None
+    try:
+        return Path(hf_hub_download(name, GUARD_FILE, revision=revision))
+    except EntryNotFoundError:  # also where the network is off and it was not kept
+        return None
 
 
 def _synthetic_pictures() -> list[Image.Image]:

@@ -44,7 +44,7 @@ class _Answers:
         return self._overlay(image, label, opacity) if image else None
 
     def _overlay(self, image: Image.Image, label: str, opacity: float) -> Image.Image:
-        maps = self.classifier.explain(image).maps
+        maps = self.classifier.maps(self.classifier.examine([image])[0])
         return overlay(image, maps[self.classifier.labels.index(label)], opacity)
 
     def verdict(self, scores: dict[str, float] | None) -> str:

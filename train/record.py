@@ -13,6 +13,7 @@ from scipy.special import softmax
 from torch import nn
 from transformers import AutoModelForImageClassification
 
+from space.guard import FILE as GUARD_FILE
 from train.batches import Normaliser, PixelDataset
 from train.bootstrap import RESAMPLES
 from train.calibration import fit_calibration
@@ -20,6 +21,7 @@ from train.control import METRICS
 from train.data import Data
 from train.evaluation import Answers, Task, ask, evaluate
 from train.external import External, judge_external
+from train.familiarity import accepted_share, fit_guard
 from train.figures import Shown, save_figures
 from train.golden import write_golden
 from train.inference import predict_logits
@@ -114,7 +116,8 @@ class Subject:
         task: What it was made for.
         normalise: Pixels -> its input.
         data: The dataset that it was trained on.
-        pixels: Splits of it; those of "validation" and "test" that are there are evaluated.
+        pixels: Splits of it; those of "validation" and "test" that are there are evaluated. The guard is fitted on
+            "train" and "validation".
     """
 
     model: nn.Module
@@ -153,6 +156,7 @@ def appraise(folder: Path, facts: dict, subject: Subject, external: External | N
         **found,
         "external": others,
         **(_examine(subject, answers["test"]) if "test" in answers else {"saliency": None, "shortcuts": None}),
+        "guard": _guard(folder, subject, names),
         "figures": save_figures(folder / "figures", facts["history"], shown),
     }
     pictures = subject.pixels[shown.split]
@@ -160,6 +164,15 @@ def appraise(folder: Path, facts: dict, subject: Subject, external: External | N
     _write_tables(folder, subject.data, results, answers)
     (folder / "README.md").write_text(render_card(results), encoding="utf-8")
     return results
+
+
+def _guard(folder: Path, subject: Subject, names: list[str]) -> dict:
+    """Write guard.safetensors; returns its threshold and the share of each split's pictures that it lets pass."""
+    model, pixels, normalise = subject.model, subject.pixels, subject.normalise
+    guard = fit_guard(model, pixels["train"], pixels["validation"], normalise)
+    guard.save(folder / GUARD_FILE)
+    accepted = {name: accepted_share(guard, model, pixels[name], normalise) for name in names}
+    return {"threshold": guard.threshold, "accepted": accepted}
 
 
 def _examine(subject: Subject, answers: Answers) -> dict:

@@ -39,8 +39,7 @@ def reevaluate(args: Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.allow_tf32 = False
     threads = use_all_cores()
-    # Training pictures are needed only to look for copies of them.
-    pixels = load_pixels(data, processor, threads, [name for name in data.splits if args.also or name != "train"])
+    pixels = load_pixels(data, processor, threads)
     external = None
     if args.also:
         external = load_external(args.also, args.also_labels, data, pixels, processor, threads)

@@ -27,13 +27,17 @@ def test_labels_and_operating_point_come_from_the_checkpoint(classifier):
     assert decide(scores, point, classifier.labels).tolist() == [1, 0]
 
 
-def test_explain_gives_the_probabilities_of_classify_and_a_map_per_class(classifier):
-    image = draw_phantom(np.random.default_rng(5), pneumonia=True)
-    explanation = classifier.explain(image)
-    assert np.allclose(explanation.probabilities, classifier.probabilities([image])[0], atol=1e-6)
-    assert explanation.maps.shape[0] == 2
-    assert explanation.maps.ndim == 3
-    assert (explanation.maps >= 0).all()
+def test_examining_gives_the_probabilities_of_classify_and_a_map_per_class(classifier):
+    random = np.random.default_rng(5)
+    images = [draw_phantom(random, pneumonia=k > 0) for k in range(3)]
+    findings = classifier.examine(images)
+    assert np.allclose([found.probabilities for found in findings], classifier.probabilities(images), atol=1e-6)
+    for image, found in zip(images, findings, strict=True):
+        maps = classifier.maps(found)
+        assert maps.shape[0] == 2
+        assert maps.ndim == 3
+        assert (maps >= 0).all()
+        assert np.allclose(maps, classifier.maps(classifier.examine([image])[0]), atol=1e-4)
 
 
 def test_a_batch_equals_its_pictures_one_by_one(classifier):

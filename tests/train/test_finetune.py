@@ -22,7 +22,8 @@ from train.recipe import load_recipe
 
 FILES = {
     "README.md", "classification_report.csv", "config.json", "confusion_matrix.csv", "figures", "golden.safetensors",
-    "history.csv", "model.safetensors", "predictions.csv", "recipe.toml", "results.json", "tensorboard",
+    "guard.safetensors", "history.csv", "model.safetensors", "predictions.csv", "recipe.toml", "results.json",
+    "tensorboard",
 }  # fmt: skip
 
 PIPELINE = """

@@ -85,6 +85,7 @@ def make_results(classes: int = 2, test: bool = True, examined: bool = True, ext
         "external": {"others": other} if external else {},
         "saliency": {"lung_energy": energy, "randomisation": stages} if test and examined else None,
         "shortcuts": dict.fromkeys(["lungs_removed", "frame_only"], control) if test and examined else None,
+        "guard": {"threshold": 5.0, "accepted": {"validation": 0.995} | ({"test": 0.975} if test else {})},
         "figures": ["roc"], "samples": False,
     } | changes  # fmt: skip
 
