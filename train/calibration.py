@@ -34,8 +34,18 @@ def bin_gaps(labels: np.ndarray, probabilities: np.ndarray, positive: int | None
         (N, 15), one non-zero place in each row.
     """
     confidence, right = confidences(labels, probabilities, positive)
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    return np.eye(ECE_BINS)[bins] * (confidence - right)[:, None]
+    return np.eye(ECE_BINS)[_bins(confidence)] * (confidence - right)[:, None]
+
+
+def bin_counts(labels: np.ndarray, probabilities: np.ndarray, positive: int | None) -> list[list[int]]:
+    """[n, k] of each of the 15 bins: n pictures have such a confidence, of k it was true; arguments as `bin_gaps`."""
+    confidence, right = confidences(labels, probabilities, positive)
+    bins = _bins(confidence)
+    return [[int((bins == number).sum()), int(right[bins == number].sum())] for number in range(ECE_BINS)]
+
+
+def _bins(confidence: np.ndarray) -> np.ndarray:
+    return np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, positive: int | None) -> float:

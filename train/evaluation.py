@@ -14,7 +14,7 @@ from torch import nn
 
 from space.classifier import decide
 from train.batches import Normaliser, PixelDataset
-from train.calibration import Calibration, expected_calibration_error, negative_log_likelihood
+from train.calibration import Calibration, bin_counts, expected_calibration_error, negative_log_likelihood
 from train.duplicates import Fingerprint, find_copies, group_pairs, thumbnail
 from train.inference import predict_logits
 from train.metrics import Scores, Units, accuracy_and_auroc, evaluate_split
@@ -161,7 +161,8 @@ def _calibration(task: Task, one: Answers, metrics: dict[str, dict]) -> dict:
     after = {name: metrics[name]["value"] for name in before}
     prevalence = dict(zip(task.labels, shares.tolist(), strict=True))
     mean = dict(zip(task.labels, one.probabilities.mean(axis=0).tolist(), strict=True))
-    return {"before": before, "after": after, "prevalence": prevalence, "mean_probability": mean}
+    bins = bin_counts(one.truth, one.probabilities, task.positive)
+    return {"before": before, "after": after, "prevalence": prevalence, "mean_probability": mean, "bins": bins}
 
 
 def _subgroups(task: Task, one: Answers) -> dict:

@@ -112,6 +112,10 @@ def test_calibration_is_told_before_and_after_with_prevalence():
     before, after = (found["splits"]["validation"][key] for key in ("before", "after"))
     assert before["nll"] == pytest.approx(sk.log_loss(one.truth, softmax(one.logits * 2, axis=1)))
     assert after["brier"] == pytest.approx(sk.brier_score_loss(one.truth, one.probabilities[:, 1]))
+    bins = found["splits"]["validation"]["bins"]
+    assert (len(bins), sum(n for n, _ in bins)) == (15, len(one.truth))
+    last = one.probabilities[:, 1] >= 14 / 15
+    assert bins[-1] == [last.sum(), one.truth[last].sum()]
     mean = found["splits"]["validation"]["mean_probability"]
     assert mean == pytest.approx(dict(zip(("NORMAL", "PNEUMONIA"), one.probabilities.mean(axis=0), strict=True)))
     assert found["splits"]["validation"]["prevalence"] == {"NORMAL": 0.5, "PNEUMONIA": 0.5}
