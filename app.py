@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from space.errors import UsageError, run_cli
+from space.settings import read_settings
 
 DEFAULT_MODEL = Path(__file__).parent / "space" / "default-model"
 PIN = Path(__file__).with_name("model.json")  # in a Space that hub.push made: the model and its commit
@@ -24,20 +25,23 @@ def build_demo(model: str | None = None):
         The page, as `gradio.Blocks`.
 
     Raises:
-        UsageError: The model cannot be loaded.
+        UsageError: The model cannot be loaded, or a setting makes no sense (see `space.settings`).
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it at the moment it is imported
+    from space.answers import Answers
     from space.classifier import Classifier
+    from space.model_files import ModelFacts
     from space.ui import build_ui
 
+    settings = read_settings()
     chosen, revision = model or os.environ.get("MODEL_ID"), None
     trusted = os.environ.get("TRUST_REMOTE_CODE") == "1"
     if not chosen and PIN.is_file():
         pin = json.loads(PIN.read_text(encoding="utf-8"))
         chosen, revision, trusted = pin["model"], pin["revision"], pin["trust_remote_code"]
     chosen = chosen or str(DEFAULT_MODEL)
-    name = Path(chosen).resolve().name if Path(chosen).is_dir() else chosen
-    return build_ui(Classifier.load(chosen, revision, trusted), name)
+    classifier = Classifier.load(chosen, revision, trusted)
+    return build_ui(Answers(classifier, ModelFacts.load(chosen, revision), settings))
 
 
 def _port() -> int | None:
@@ -56,14 +60,15 @@ def main() -> None:
     demo = build_demo(model)
     import gradio as gr
 
-    from space.ui import LIMITS
+    from space.gateway import Gateway
 
     # A port that was asked for is meant: without `server_port` gradio would take the next free one in silence. Uploads
     # are X-rays: no history of runs in the visitor's browser.
     demo.launch(
         server_port=port,
-        max_file_size=LIMITS.max_bytes,
+        max_file_size=read_settings().limits.max_bytes,
         run_history=False,
+        app_kwargs={"middleware": [(Gateway, (), {})]},
         footer_links=["api", "settings"],
         theme=gr.themes.Default(font="system-ui", font_mono="ui-monospace"),
     )

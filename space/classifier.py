@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
@@ -17,6 +15,7 @@ from space.errors import UsageError, check_local, first_line
 from space.gradcam import maps_of_features, network_of
 from space.guard import FILE as GUARD_FILE
 from space.guard import Guard, plain_reason, thumbnail
+from space.model_files import find_file
 from space.preprocessing import choose_preprocessor
 from space.remote_code import check_code
 
@@ -94,7 +93,7 @@ class Classifier:
             ) from error
         if problem := _unfit(model, found["missing_keys"]):
             raise UsageError(f"the model {name!r} cannot be served: {problem}")
-        return cls(model, processor, _guard_file(name, commit))
+        return cls(model, processor, find_file(name, GUARD_FILE, commit))
 
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """Turn radiographs into the model's input, as `pipeline()` does: (B, 3, H, W) float32, normalised."""
@@ -133,17 +132,6 @@ class Classifier:
     def maps(self, finding: Finding) -> np.ndarray:
         """Grad-CAM of every class, (K, h, w), >= 0, covering the whole picture, without another forward pass."""
         return maps_of_features(self.model, finding.features)[1][0].numpy()
-
-
-def _guard_file(name: str, revision: str | None) -> Path | None:
-    """A model repository's guard.safetensors; None if it has none."""
-    if Path(name).is_dir():
-        path = Path(name) / GUARD_FILE
-        return path if path.is_file() else None
-    try:
-        return Path(hf_hub_download(name, GUARD_FILE, revision=revision))
-    except EntryNotFoundError:  # also where the network is off and it was not kept
-        return None
 
 
 def _synthetic_pictures() -> list[Image.Image]:

@@ -1,136 +1,211 @@
-"""The page: one tab with label probabilities, one with Grad-CAM, and the named API endpoints behind them."""
+"""The page: tabs for one picture, its Grad-CAM, many pictures and the model."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import gradio as gr
-import numpy as np
-from PIL import Image
 
-from space.classifier import Classifier, decide
-from space.gradcam import overlay
-from space.xray import ALLOWED, Limits, XrayError, read_xray
+from space.answers import Answers, Seen
+from space.api import add_endpoints
+from space.batch import header, list_items, rows, write_table
+from space.download import fetch
+from space.errors import XrayError
+from space.gradcam import PALETTES
+from space.texts import ALL, LANGUAGES, Texts, preferred
 
-LIMITS = Limits(max_bytes=10 * 2**20)
-NOTICE = (
-    "**Research software, not a medical device.** Do not use it to diagnose, treat or triage anyone. "
-    "The model answers with one of its labels whatever it is shown, also for pictures that are no chest X-ray."
-)
-CAPTION = (
-    "Bright regions are those that the score of the chosen class depended on. The map is coarse, it does not outline "
-    "disease, and it does not show that the score is right."
-)
 # No share button: it would upload the visitor's X-ray to a public forum.
 PICTURE = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
-FILE_LABEL = "Frontal chest X-ray"
-FILE_HINT = "PNG, JPEG or DICOM, 8 or 16 bit, up to 10 MiB."
+SILENT = {"api_visibility": "private", "show_progress": "hidden"}
+KEPT_SECONDS = 3600  # how long uploads and sessions are kept, and how often that is looked after
 
 
-class _Answers:
-    """What the page's events and the API's endpoints answer."""
-
-    def __init__(self, classifier: Classifier):
-        self.classifier = classifier
-
-    def classify(self, file: str | None) -> dict[str, float]:
-        """Label probabilities of one frontal chest X-ray (a PNG, JPEG or DICOM file)."""
-        probabilities = self.classifier.probabilities([_read(file)])[0]
-        return dict(zip(self.classifier.labels, probabilities.tolist(), strict=True))
-
-    def explain(self, file: str | None, label: str, opacity: float) -> Image.Image:
-        """Grad-CAM of one class, laid over the X-ray; the opacity lies between 0 and 1."""
-        return self._overlay(_read(file), label, opacity)
-
-    def explain_if_any(self, file: str | None, label: str, opacity: float) -> Image.Image | None:
-        """Like `explain`, but silent: the answer to events that nobody asked to explain a picture with."""
-        image = _preview(file)
-        return self._overlay(image, label, opacity) if image else None
-
-    def _overlay(self, image: Image.Image, label: str, opacity: float) -> Image.Image:
-        maps = self.classifier.maps(self.classifier.examine([image])[0])
-        return overlay(image, maps[self.classifier.labels.index(label)], opacity)
-
-    def verdict(self, scores: dict[str, float] | None) -> str:
-        """What the scores decide, and by which rule."""
-        if not scores:
-            return ""
-        labels, point = self.classifier.labels, self.classifier.operating_point
-        probabilities = np.array([[scores[label] for label in labels]])
-        highest, decided = (labels[int(decide(probabilities, rule, labels)[0])] for rule in (None, point))
-        if point is None:
-            return f"Highest probability: **{highest}**."
-        return (
-            f"Highest probability: **{highest}**. Decision at the operating point: **{decided}**, because "
-            f"{point['positive_label']} is called from a probability of {point['threshold']:.3f}. That threshold was "
-            f"fixed on validation ({point['rule']}); it changes no probability."
-        )
-
-
-def build_ui(classifier: Classifier, model_name: str) -> gr.Blocks:
-    """Build the page.
+class Page:
+    """The components of the page, and what their events do.
 
     Args:
-        classifier: The model that answers.
-        model_name: What the page calls it.
-
-    Returns:
-        Blocks with the endpoints `/classify` (file -> label probabilities) and `/explain` (file, class label, opacity
-        -> overlay).
+        answers: What answers.
     """
-    answers, point = _Answers(classifier), classifier.operating_point
-    with gr.Blocks(title="Chest X-ray classifier", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
-        gr.Markdown(f"# Chest X-ray classifier\n\n{NOTICE}\n\nModel: `{model_name}`")
-        with gr.Tab("Classify"), gr.Row():
-            with gr.Column():
-                xray = gr.File(label=FILE_LABEL)
-                gr.Markdown(FILE_HINT)
-                classify_button = gr.Button("Classify", variant="primary")
-                preview = gr.Image(label="The X-ray as it is read", **PICTURE)
-            with gr.Column():
-                scores = gr.Label(label="Label probabilities")
-                verdict = gr.Markdown()
-        with gr.Tab("Grad-CAM"), gr.Row():
-            with gr.Column():
-                explained = gr.File(label=FILE_LABEL)
-                gr.Markdown(FILE_HINT)
-                default = point["positive_label"] if point else classifier.labels[0]
-                target = gr.Radio(classifier.labels, value=default, label="Class to explain")
-                opacity = gr.Slider(0, 1, value=0.6, step=0.05, label="Opacity")
-                explain_button = gr.Button("Explain", variant="primary")
-            with gr.Column():
-                heat = gr.Image(label="Grad-CAM overlay", **PICTURE)
-                gr.Markdown(CAPTION)
 
-        silent = {"api_visibility": "private", "show_progress": "hidden"}
-        gr.on([classify_button.click, xray.upload], answers.classify, xray, scores, api_name="classify")
-        scores.change(answers.verdict, scores, verdict, **silent)
-        xray.clear(lambda: [None] * 4, None, [scores, preview, explained, heat], **silent)
-        request = [explained, target, opacity]
-        explain_button.click(answers.explain, request, heat, api_name="explain")
-        explained.upload(answers.explain, request, heat, api_visibility="private")
-        explained.clear(lambda: None, None, heat, **silent)
-        settled = [target.input, opacity.change]
-        gr.on(settled, answers.explain_if_any, request, heat, trigger_mode="always_last", **silent)
-        taken = xray.upload(_take, xray, [preview, explained], **silent)
-        taken.then(answers.explain_if_any, request, heat, **silent)
-    return demo
+    def __init__(self, answers: Answers):
+        self.answers, self.settings = answers, answers.settings
+        self._texts: list[tuple[gr.blocks.Block, dict[str, str]]] = []  # component, {property: key of its text}
+
+    def build(self) -> gr.Blocks:
+        """Lay out the page and connect its events."""
+        title = ALL["en"]("title")
+        with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as demo:
+            self.seen = gr.State(None, time_to_live=KEPT_SECONDS)
+            self._head()
+            with self._make(gr.Tab, {"label": "tab_classify"}), gr.Row():
+                self._classify_tab()
+            with self._make(gr.Tab, {"label": "tab_gradcam"}), gr.Row():
+                self._gradcam_tab()
+            with self._make(gr.Tab, {"label": "tab_batch"}):
+                self._batch_tab()
+            with self._make(gr.Tab, {"label": "tab_about"}):
+                self._make(gr.Markdown, {"value": "figures_left_out" if self.answers.facts.card else "no_card"})
+                gr.Markdown(self.answers.facts.card)
+            self._connect(demo)
+            add_endpoints(self.answers)
+        return demo.queue(max_size=self.settings.max_queue, default_concurrency_limit=self.settings.concurrency)
+
+    def _make(self, kind, texts: dict[str, str], **options):
+        """A component whose texts, {property: key}, follow the language."""
+        component = kind(**{name: self._sentence(key, ALL["en"]) for name, key in texts.items()}, **options)
+        self._texts.append((component, texts))
+        return component
+
+    def _sentence(self, key: str, texts: Texts) -> str:
+        known = {"megabytes": self.settings.max_upload_mb, "files": self.settings.max_batch_files}
+        return texts(key, link=self.answers.facts.link, **known)
+
+    def _head(self) -> None:
+        with gr.Row():
+            with gr.Column(scale=4):
+                self._make(gr.Markdown, {"value": "heading"})
+                self._make(gr.Markdown, {"value": "notice"})
+                self._make(gr.Markdown, {"value": "model"})
+            choices = [(name, code) for code, name in LANGUAGES.items()]
+            self.language = gr.Radio(choices, value="en", label="Language / Язык", min_width=160)
+
+    def _classify_tab(self) -> None:
+        with gr.Column():
+            self.file = self._make(gr.File, {"label": "file"})
+            self._make(gr.Markdown, {"value": "file_hint"})
+            with self._make(gr.Accordion, {"label": "other_ways"}, open=False):
+                self.pasted = self._make(gr.Image, {"label": "paste"}, sources=["clipboard"], type="filepath")
+                if self.settings.allow_url_input:
+                    self.url = self._make(gr.Textbox, {"label": "url"}, max_lines=1)
+                    self.fetch = self._make(gr.Button, {"value": "fetch"})
+            self.anyway = self._make(gr.Checkbox, {"label": "anyway"})
+            self.button = self._make(gr.Button, {"value": "classify"}, variant="primary")
+        with gr.Column():
+            self.scores = self._make(gr.Label, {"label": "probabilities"})
+            self.verdict = gr.Markdown()
+            self.preview = self._make(gr.Image, {"label": "as_read"}, **PICTURE)
+
+    def _gradcam_tab(self) -> None:
+        labels, point = self.answers.classifier.labels, self.answers.classifier.operating_point
+        with gr.Column():
+            default = point["positive_label"] if point else labels[0]
+            self.target = self._make(gr.Radio, {"label": "class"}, choices=labels, value=default)
+            self.opacity = self._make(gr.Slider, {"label": "opacity"}, minimum=0, maximum=1, value=0.6, step=0.05)
+            self.colours = self._make(gr.Radio, {"label": "colours"}, choices=list(PALETTES), value="inferno")
+            self.download = self._make(gr.DownloadButton, {"label": "download_map"}, interactive=False)
+        with gr.Column():
+            self.slider = self._make(gr.ImageSlider, {"label": "compare"}, interactive=False, format="png")
+            self.note = gr.Markdown()
+            self._make(gr.Markdown, {"value": "caption"})
+
+    def _batch_tab(self) -> None:
+        self.files = self._make(gr.File, {"label": "many_files"}, file_count="multiple")
+        self.run = self._make(gr.Button, {"value": "run_batch"}, variant="primary")
+        self.table = self._make(gr.Dataframe, {"label": "table"}, interactive=False, wrap=True)
+        self.csv = self._make(gr.File, {"label": "download_table"}, interactive=False)
+
+    def _connect(self, demo: gr.Blocks) -> None:
+        looked = [self.seen, self.scores, self.verdict, self.preview]
+        painted = [self.slider, self.download, self.note]
+        how = [self.target, self.opacity, self.colours, self.language]
+        asked = [self.file, self.anyway, self.language]
+        look = gr.on([self.file.upload, self.button.click], self._look, asked, looked, api_visibility="private")
+        again = self.anyway.input(self._look_again, [self.seen, *asked[1:]], looked[1:3], **SILENT)
+        for event in (look, again):
+            event.then(self._paint, [self.seen, self.anyway, *how], painted, **SILENT)
+        settled = [self.target.input, self.opacity.change, self.colours.input]
+        paint = {"trigger_mode": "always_last"} | SILENT
+        gr.on(settled, self._paint, [self.seen, self.anyway, *how], painted, **paint)
+        self.file.clear(lambda: [None] * 7, None, looked + painted, **SILENT)
+        self.pasted.upload(lambda path: path, self.pasted, self.file, **SILENT).then(
+            self._look, asked, looked, api_visibility="private"
+        ).then(self._paint, [self.seen, self.anyway, *how], painted, **SILENT)
+        if self.settings.allow_url_input:
+            gr.on([self.fetch.click, self.url.submit], self._fetch, [self.url, self.language], self.file,
+                  api_visibility="private").success(
+                self._look, asked, looked, api_visibility="private"
+            ).then(self._paint, [self.seen, self.anyway, *how], painted, **SILENT)  # fmt: skip
+        self.run.click(self._batch, [self.files, self.language], [self.table, self.csv], api_visibility="private")
+        components = [component for component, _ in self._texts]
+        self.language.change(self._relabel, self.language, components, **SILENT).then(
+            self._look_again, [self.seen, *asked[1:]], looked[1:3], **SILENT
+        ).then(self._paint, [self.seen, self.anyway, *how], painted, **SILENT)
+        demo.load(self._greet, None, self.language, **SILENT)
+
+    def _greet(self, request: gr.Request) -> str:
+        """The language of a visitor's browser."""
+        return preferred(request.headers.get("accept-language", ""))
+
+    def _look(self, file: str | None, anyway: bool, language: str):
+        """Look at an upload: what a session remembers, scores, verdict and preview."""
+        texts = ALL[language]
+        seen = self.answers.shown(self.answers.look(file, texts))
+        return seen, *self._look_again(seen, anyway, language), seen.image
+
+    def _look_again(self, seen: Seen | None, anyway: bool, language: str):
+        """Scores and verdict of what was looked at already."""
+        if seen is None:
+            return None, ""
+        scores = None if seen.doubt and not anyway else seen.scores
+        return scores, self.answers.verdict(seen, anyway, ALL[language])
+
+    def _paint(self, seen: Seen | None, anyway: bool, label: str, opacity: float, colours: str, language: str):
+        """The map of a class over the picture, as a file too, and what there is to say of it; no forward pass."""
+        off = gr.update(value=None, interactive=False)
+        if seen is None:
+            return None, off, ""
+        if seen.doubt and not anyway:
+            return None, off, self.answers.verdict(seen, anyway, ALL[language])
+        image, is_empty = self.answers.overlay(seen, label, opacity, colours)
+        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / f"grad-cam-{label}.png"
+        image.save(path)
+        note = ALL[language]("empty_map", label=label) if is_empty else ""
+        return (seen.image, str(path)), gr.update(value=str(path), interactive=True), note
+
+    def _fetch(self, url: str, language: str) -> str:
+        """Fetch a picture from the web into the upload."""
+        try:
+            content = fetch(url, self.settings.limits.max_bytes)
+        except XrayError as error:
+            raise gr.Error(ALL[language].error(error), print_exception=False) from None
+        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / "fetched"
+        path.write_bytes(content)
+        return str(path)
+
+    def _batch(self, files: list[str] | None, language: str, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:
+        """The table of many pictures, growing, and at the end the file of it."""
+        texts = ALL[language]
+        table: list[list[str]] = []
+        head = header(self.answers, texts)
+        items = self._items(files, texts)
+        for found in rows(self.answers, items, texts):
+            table += found
+            progress((len(table), len(items)), desc=texts("working", done=len(table), n=len(items)))
+            yield {"headers": head, "data": table}, None
+        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / "predictions.csv"
+        write_table(path, head, table)
+        yield {"headers": head, "data": table}, str(path)
+
+    def _items(self, files: list[str] | None, texts: Texts):
+        most = self.settings.max_batch_files
+        try:
+            items = list_items(files or [], most)
+        except XrayError as error:
+            raise gr.Error(texts.error(error), print_exception=False) from None
+        if not items:
+            raise gr.Error(texts("first_file"), print_exception=False)
+        if len(items) > most:
+            raise gr.Error(texts("too_many_files", files=most), print_exception=False)
+        return items
+
+    def _relabel(self, language: str) -> list:
+        """All texts of the page in a language."""
+        texts = ALL[language]
+        return [
+            gr.update(**{name: self._sentence(key, texts) for name, key in keys.items()}) for _, keys in self._texts
+        ]
 
 
-def _read(file: str | None) -> Image.Image:
-    """Read an upload; what is wrong with it becomes a sentence on the page."""
-    if file is None:
-        raise gr.Error(f"Choose a chest X-ray first. {ALLOWED}", print_exception=False)
-    try:
-        return read_xray(file, LIMITS).image
-    except XrayError as error:
-        raise gr.Error(str(error), print_exception=False) from None
-
-
-def _take(file: str) -> tuple[Image.Image | None, str | None]:
-    """Show an upload and hand it to the Grad-CAM tab, if it can be read."""
-    image = _preview(file)
-    return image, file if image else None
-
-
-def _preview(file: str | None) -> Image.Image | None:
-    try:
-        return read_xray(file, LIMITS).image if file else None
-    except XrayError:
-        return None  # the classification of the same file says what is wrong with it
+def build_ui(answers: Answers) -> gr.Blocks:
+    """Build the page around a model, with the endpoints `/classify`, `/explain` and `/batch` (see `space.api`)."""
+    return Page(answers).build()

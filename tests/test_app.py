@@ -1,6 +1,10 @@
 import csv
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import gradio_client
+import httpx2
 import numpy as np
 import pytest
 import torch
@@ -8,6 +12,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from tests.conftest import run_python
+from tests.phantoms import draw_phantom
 from tests.server import running_app
 from train.models import build, save
 from train.recipe import ModelRecipe
@@ -76,8 +81,89 @@ def test_an_unknown_class_is_refused(client, test_rows):
         client.predict(handle_file(str(test_rows[0]["file"])), "FRACTURE", api_name="/explain")
 
 
-def test_only_the_two_named_endpoints_are_public(client):
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/classify", "/explain"}
+def test_only_the_named_endpoints_are_public(client):
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/classify", "/explain", "/batch"}
+
+
+def test_what_is_no_chest_xray_is_refused_unless_it_is_asked_for(client, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)).save(tmp_path / "noise.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)).save(tmp_path / "colour.png")
+    for name, reason in (("noise.png", "does not look like"), ("colour.png", "It has colours")):
+        file = handle_file(str(tmp_path / name))
+        for endpoint, rest in (("/classify", []), ("/explain", ["NORMAL"])):
+            with pytest.raises(gradio_client.exceptions.AppError, match=reason):
+                client.predict(file, *rest, api_name=endpoint)
+        answer = client.predict(file, show_anyway=True, api_name="/classify")
+        assert sum(one["confidence"] for one in answer["confidences"]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("path", ["http://127.0.0.1:{port}/x.png", "HTTPS://example.com/x.png", " ftp://example.com/x"])
+def test_no_file_is_fetched_on_a_visitors_word(client, path):
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    file = {"path": path.format(port=server.server_address[1]), "meta": {"_type": "gradio.FileData"}}
+    answer = httpx2.post(f"{client.src}gradio_api/call/classify", json={"data": [file, False]})
+    server.shutdown()
+    assert (answer.status_code, "never fetched" in answer.text) == (400, True)
+    assert not asked
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../etc/passwd", "app.py", "/proc/self/environ"])
+def test_no_file_of_the_server_is_opened(client, path):
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    job = httpx2.post(f"{client.src}gradio_api/call/classify", json={"data": [file, True]})
+    if job.status_code == 200:
+        events = httpx2.get(f"{client.src}gradio_api/call/classify/{job.json()['event_id']}", timeout=30).text
+        assert "event: error" in events
+        assert "root:" not in events
+    for address in (f"gradio_api/file={path}", f"file={path}"):
+        assert httpx2.get(client.src + address).status_code in (403, 404)
+
+
+def test_the_server_shows_that_it_lives(client):
+    answer = httpx2.get(f"{client.src}healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_a_huge_request_that_is_no_upload_is_refused(client):
+    answer = httpx2.post(f"{client.src}gradio_api/call/classify", content=b'{"data": "' + b"x" * 2**21 + b'"}')
+    assert answer.status_code == 413
+
+
+def test_batch_takes_files_and_archives(client, test_rows, tmp_path):
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(test_rows[-1]["file"], "deep/inside/=SUM(A1).jpeg")
+        archive.writestr("deep/notes.txt", "no picture")
+        archive.writestr("__MACOSX/._a.jpeg", "left out")
+    files = [handle_file(str(test_rows[0]["file"])), handle_file(str(tmp_path / "more.zip"))]
+    table, path = client.predict(files, api_name="/batch")
+    head, found = table["headers"], table["data"]
+    assert head == ["file", "most probable", "decision", "NORMAL", "PNEUMONIA", "problem"]
+    assert [row[0] for row in found] == [test_rows[0]["file"].name, "=SUM(A1).jpeg", "notes.txt"]
+    for row, expected in zip(found, (test_rows[0], test_rows[-1]), strict=False):
+        assert float(row[4]) == pytest.approx(float(expected["prob:PNEUMONIA"]), abs=1e-3)
+    assert "not a picture" in found[2][5]
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        saved = list(csv.reader(file))
+    assert saved[0] == head
+    assert saved[2][0] == "'=SUM(A1).jpeg"  # no spreadsheet runs it
+
+
+def test_damaged_archives_and_too_many_files_get_a_sentence(client, tmp_path):
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 and nothing more")
+    with pytest.raises(gradio_client.exceptions.AppError, match="damaged"):
+        client.predict([handle_file(str(tmp_path / "bad.zip"))], api_name="/batch")
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(201):
+            archive.writestr(f"{number}.png", b"")
+    with pytest.raises(gradio_client.exceptions.AppError, match="More than 200"):
+        client.predict([handle_file(str(tmp_path / "many.zip"))], api_name="/batch")
 
 
 def test_model_id_chooses_the_model(run_folder):
@@ -94,6 +180,8 @@ def test_a_missing_model_or_a_wrong_port_is_one_clear_message(tmp_path):
     assert "Traceback" not in done.stderr
     done = run_python("app.py", GRADIO_SERVER_PORT="many")
     assert (done.returncode, "must be a port number" in done.stderr) == (2, True)
+    done = run_python("app.py", MAX_PIXELS="lots")
+    assert (done.returncode, "MAX_PIXELS='lots': it must be a whole number" in done.stderr) == (2, True)
 
 
 def test_a_chest_cnn_is_served_only_if_its_code_is_trusted(tmp_path):
@@ -103,10 +191,10 @@ def test_a_chest_cnn_is_served_only_if_its_code_is_trusted(tmp_path):
     refused = run_python("app.py", "--model", tmp_path / "cnn")
     assert refused.returncode == 2
     assert "TRUST_REMOTE_CODE=1" in refused.stderr
-    Image.fromarray(np.full((70, 60), 90, np.uint8)).save(tmp_path / "a.png")
+    draw_phantom(np.random.default_rng(0), True, 120, 140).save(tmp_path / "a.png")
     with running_app("--model", tmp_path / "cnn", TRUST_REMOTE_CODE="1") as address:
         client = Client(address, verbose=False)
         answer = client.predict(handle_file(str(tmp_path / "a.png")), api_name="/classify")
         heat = client.predict(handle_file(str(tmp_path / "a.png")), "Covid", api_name="/explain")
     assert {entry["label"] for entry in answer["confidences"]} == {"Covid", "Normal", "Viral Pneumonia"}
-    assert Image.open(heat).size == (60, 70)
+    assert Image.open(heat).size == (120, 140)

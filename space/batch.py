@@ -1,0 +1,123 @@
+"""Many pictures at a time: files and zip archives in, a row each out."""
+
+import csv
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from space.answers import Answers
+from space.classifier import decide
+from space.errors import XrayError
+from space.texts import Texts
+from space.xray import read_xray
+
+BATCH_SIZE = 8
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture of a batch.
+
+    Attributes:
+        name: As the visitor knows it.
+        path: The upload that it is, or that it lies in.
+        member: Its place in that zip archive; None if it is no archive.
+    """
+
+    name: str
+    path: Path
+    member: zipfile.ZipInfo | None = None
+
+
+def list_items(paths: Sequence[str], most: int) -> list[Item]:
+    """The pictures of uploads, archives looked into; one more than `most` at most, so that a bomb of names ends early.
+
+    Raises:
+        XrayError: An archive is damaged.
+    """
+    items: list[Item] = []
+    for path in map(Path, paths):
+        if not _is_archive(path):
+            items.append(Item(path.name, path))
+            continue
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = [member for member in archive.infolist() if _is_picture(member)]
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            raise XrayError("damaged", f"The archive {path.name!r} is damaged.") from None
+        items += [Item(PurePosixPath(member.filename).name, path, member) for member in members[: most + 1]]
+    return items[: most + 1]
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def _is_picture(member: zipfile.ZipInfo) -> bool:
+    parts = PurePosixPath(member.filename).parts
+    return not member.is_dir() and "__MACOSX" not in parts and not parts[-1].startswith(".")
+
+
+def header(answers: Answers, texts: Texts) -> list[str]:
+    """The columns of the table."""
+    names = [texts("column_file"), texts("column_label")]
+    names += [texts("column_decision")] if answers.classifier.operating_point else []
+    return [*names, *answers.classifier.labels, texts("column_problem")]
+
+
+def rows(answers: Answers, items: Sequence[Item], texts: Texts) -> Iterator[list[list[str]]]:
+    """Classify pictures; yields their rows a few at a time, in order."""
+    for part in (items[start : start + BATCH_SIZE] for start in range(0, len(items), BATCH_SIZE)):
+        read = [_read(answers, item, texts) for item in part]
+        images = [image for image, _ in read if image is not None]
+        findings = iter(answers.classifier.examine(images) if images else [])
+        found = []
+        for item, (image, problem) in zip(part, read, strict=True):
+            finding = next(findings) if image is not None else None
+            if finding and finding.doubt:
+                width, height = image.size
+                problem = texts(f"doubt_{finding.doubt}", width=width, height=height)
+            scores = None if problem else finding.probabilities
+            found.append(_row(answers, item.name, scores, problem))
+        yield found
+
+
+def _read(answers: Answers, item: Item, texts: Texts):
+    """The picture and "", or None and why it cannot be read; coloured pictures are none."""
+    limits = answers.settings.limits
+    try:
+        return read_xray(_content(item, limits.max_bytes), limits, strict=True).image, ""
+    except XrayError as error:
+        return None, texts("doubt_colour") if error.code == "colour" else texts.error(error)
+
+
+def _content(item: Item, max_bytes: int) -> bytes | Path:
+    if item.member is None:
+        return item.path
+    try:
+        # What the archive says of a member's size may be a lie: no more is unpacked than is needed to see it.
+        with zipfile.ZipFile(item.path) as archive, archive.open(item.member) as file:
+            return file.read(max_bytes + 1)
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, EOFError):
+        raise XrayError("damaged", "It cannot be unpacked.") from None
+
+
+def _row(answers: Answers, name: str, scores: np.ndarray | None, problem: str) -> list[str]:
+    labels, point = answers.classifier.labels, answers.classifier.operating_point
+    if scores is None:
+        return [name, "", *([""] if point else []), *("" for _ in labels), problem]
+    decided = [labels[int(decide(scores[None], rule, labels)[0])] for rule in ([None, point] if point else [None])]
+    return [name, *decided, *(f"{score:.4f}" for score in scores), ""]
+
+
+def write_table(path: Path, head: Sequence[str], table: Sequence[Sequence[str]]) -> None:
+    """Write a CSV file that spreadsheets open without running anything in it."""
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        writer.writerows([[f"'{cell}" if cell.startswith(FORMULA) else cell for cell in row] for row in table])
