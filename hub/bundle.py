@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "space" / "default-model"
 # What a Space reads of a model repository; the last two are there for chest CNNs.
 FETCHED = (
-    *("config.json", "model.safetensors", "guard.safetensors"),
+    *("config.json", "model.safetensors", "guard.safetensors", "README.md", "results.json"),
     *("preprocessor_config.json", "modeling_chest_cnn.py"),
 )
 PIN = "model.json"  # tells app.py which model to load, and which commit of it

@@ -39,7 +39,9 @@ def test_the_card_tells_the_hub_what_to_install_and_fetch(space):
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
     assert (data["sdk"], data["sdk_version"], data["app_file"]) == ("gradio", pins["gradio"], "app.py")
     assert data["models"] == ["someone/tiny"]
-    assert data["preload_from_hub"] == [f"someone/tiny config.json,model.safetensors,guard.safetensors {commit}"]
+    assert data["preload_from_hub"] == [
+        f"someone/tiny config.json,model.safetensors,guard.safetensors,README.md,results.json {commit}"
+    ]
     assert data["license"] == "apache-2.0"
     assert (folder / "requirements.txt").read_text() == (REPOSITORY / "space" / "requirements.txt").read_text()
 
@@ -90,7 +92,8 @@ def test_the_pin_of_a_chest_cnn_allows_its_code(run_folder, tmp_path):
     (tmp_path / "space").mkdir()
     build_bundle(run, tmp_path / "space")
     pin = json.loads((tmp_path / "space" / "model.json").read_text())
-    fetched = "config.json,model.safetensors,guard.safetensors,preprocessor_config.json,modeling_chest_cnn.py"
+    always = "config.json,model.safetensors,guard.safetensors,README.md,results.json"
+    fetched = f"{always},preprocessor_config.json,modeling_chest_cnn.py"
     preloaded = RepoCard.load(tmp_path / "space" / "README.md").data["preload_from_hub"]
     assert preloaded == [f"someone/cnn {fetched} {'0' * 40}"]
     assert pin == {"model": "someone/cnn", "revision": "0" * 40, "trust_remote_code": True}
