@@ -1,6 +1,8 @@
 """What the page and the API answer: files in, probabilities, maps and sentences out."""
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -34,6 +36,11 @@ class Seen:
     maps: np.ndarray
     doubt: str | None
     size: tuple[int, int]
+
+
+def new_file(name: str) -> Path:
+    """Where to write a file that visitors may fetch; it is deleted with the uploads."""
+    return Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / name
 
 
 class Answers:

@@ -1,14 +1,10 @@
 """The endpoints of the API: `/classify`, `/explain` and `/batch`, apart from the page, so that either may change."""
 
-import tempfile
-from pathlib import Path
-
 import gradio as gr
 from PIL import Image
 
 from space.answers import Answers, Seen
-from space.batch import header, list_items, rows, write_table
-from space.errors import XrayError
+from space.batch import header, open_items, rows, save_table
 from space.gradcam import PALETTES
 from space.texts import ALL
 
@@ -40,18 +36,10 @@ class Endpoints:
     def batch(self, files: list[str]) -> tuple[dict, str]:
         """Classify many X-rays, or zip files of them: a row each with probabilities or the reason why there are none,
         and the same as a CSV file."""
-        most = self.answers.settings.max_batch_files
-        try:
-            items = list_items(files or [], most)
-        except XrayError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        if not 0 < len(items) <= most:
-            raise gr.Error(ENGLISH("too_many_files", files=most), print_exception=False)
+        items = open_items(files, self.answers.settings.max_batch_files, ENGLISH)
         head = header(self.answers, ENGLISH)
         table = [row for part in rows(self.answers, items, ENGLISH) for row in part]
-        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / "predictions.csv"
-        write_table(path, head, table)
-        return {"headers": head, "data": table}, str(path)
+        return {"headers": head, "data": table}, save_table(head, table)
 
     def _look(self, file: str, show_anyway: bool) -> Seen:
         seen = self.answers.look(file, ENGLISH)

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import gradio as gr
 import numpy as np
 
-from space.answers import Answers
+from space.answers import Answers, new_file
 from space.classifier import decide
 from space.errors import XrayError
 from space.texts import Texts
@@ -33,12 +34,25 @@ class Item:
     member: zipfile.ZipInfo | None = None
 
 
-def list_items(paths: Sequence[str], most: int) -> list[Item]:
-    """The pictures of uploads, archives looked into; one more than `most` at most, so that a bomb of names ends early.
+def open_items(paths: Sequence[str] | None, most: int, texts: Texts) -> list[Item]:
+    """The pictures of uploads, archives looked into; what is wrong with them becomes a sentence on the page.
 
     Raises:
-        XrayError: An archive is damaged.
+        gr.Error: There are none, or more than `most`, or an archive is damaged.
     """
+    try:
+        items = _list(paths or [], most)
+    except XrayError as error:
+        raise gr.Error(texts.error(error), print_exception=False) from None
+    if not items:
+        raise gr.Error(texts("first_file"), print_exception=False)
+    if len(items) > most:
+        raise gr.Error(texts("too_many_files", files=most), print_exception=False)
+    return items
+
+
+def _list(paths: Sequence[str], most: int) -> list[Item]:
+    """The pictures; one more than `most` at most, so that a bomb of names ends early."""
     items: list[Item] = []
     for path in map(Path, paths):
         if not _is_archive(path):
@@ -115,9 +129,11 @@ def _row(answers: Answers, name: str, scores: np.ndarray | None, problem: str) -
     return [name, *decided, *(f"{score:.4f}" for score in scores), ""]
 
 
-def write_table(path: Path, head: Sequence[str], table: Sequence[Sequence[str]]) -> None:
-    """Write a CSV file that spreadsheets open without running anything in it."""
+def save_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> str:
+    """Write a CSV file, which spreadsheets open without running anything in it, to where visitors may fetch it."""
+    path = new_file("predictions.csv")
     with path.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
         writer.writerow(head)
         writer.writerows([[f"'{cell}" if cell.startswith(FORMULA) else cell for cell in row] for row in table])
+    return str(path)

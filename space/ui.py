@@ -1,14 +1,12 @@
 """The page: tabs for one picture, its Grad-CAM, many pictures and the model."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import gradio as gr
 
-from space.answers import Answers, Seen
+from space.answers import Answers, Seen, new_file
 from space.api import add_endpoints
-from space.batch import header, list_items, rows, write_table
+from space.batch import header, open_items, rows, save_table
 from space.download import fetch
 from space.errors import XrayError
 from space.gradcam import PALETTES
@@ -157,7 +155,7 @@ class Page:
         if seen.doubt and not anyway:
             return None, off, self.answers.verdict(seen, anyway, ALL[language])
         image, is_empty = self.answers.overlay(seen, label, opacity, colours)
-        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / f"grad-cam-{label}.png"
+        path = new_file("grad-cam.png")
         image.save(path)
         note = ALL[language]("empty_map", label=label) if is_empty else ""
         return (seen.image, str(path)), gr.update(value=str(path), interactive=True), note
@@ -168,7 +166,7 @@ class Page:
             content = fetch(url, self.settings.limits.max_bytes)
         except XrayError as error:
             raise gr.Error(ALL[language].error(error), print_exception=False) from None
-        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / "fetched"
+        path = new_file("fetched")
         path.write_bytes(content)
         return str(path)
 
@@ -177,26 +175,12 @@ class Page:
         texts = ALL[language]
         table: list[list[str]] = []
         head = header(self.answers, texts)
-        items = self._items(files, texts)
+        items = open_items(files, self.settings.max_batch_files, texts)
         for found in rows(self.answers, items, texts):
             table += found
             progress((len(table), len(items)), desc=texts("working", done=len(table), n=len(items)))
             yield {"headers": head, "data": table}, None
-        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / "predictions.csv"
-        write_table(path, head, table)
-        yield {"headers": head, "data": table}, str(path)
-
-    def _items(self, files: list[str] | None, texts: Texts):
-        most = self.settings.max_batch_files
-        try:
-            items = list_items(files or [], most)
-        except XrayError as error:
-            raise gr.Error(texts.error(error), print_exception=False) from None
-        if not items:
-            raise gr.Error(texts("first_file"), print_exception=False)
-        if len(items) > most:
-            raise gr.Error(texts("too_many_files", files=most), print_exception=False)
-        return items
+        yield {"headers": head, "data": table}, save_table(head, table)
 
     def _relabel(self, language: str) -> list:
         """All texts of the page in a language."""
