@@ -28,6 +28,8 @@ def build_demo(model: str | None = None):
         UsageError: The model cannot be loaded, or a setting makes no sense (see `space.settings`).
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it at the moment it is imported
+    import torch
+
     from space.answers import Answers
     from space.classifier import Classifier
     from space.model_files import ModelFacts
@@ -41,6 +43,8 @@ def build_demo(model: str | None = None):
         chosen, revision, trusted = pin["model"], pin["revision"], pin["trust_remote_code"]
     chosen = chosen or str(DEFAULT_MODEL)
     classifier = Classifier.load(chosen, revision, trusted)
+    if classifier.backend != "torch":
+        torch.set_num_threads(1)  # torch has little left to do, and its waiting threads take the cores from OpenVINO
     return build_ui(Answers(classifier, ModelFacts.load(chosen, revision), settings))
 
 

@@ -38,7 +38,7 @@ class Endpoints:
         and the same as a CSV file."""
         items = open_items(files, self.answers.settings.max_batch_files, ENGLISH)
         head = header(self.answers, ENGLISH)
-        table = [row for part in rows(self.answers, items, ENGLISH) for row in part]
+        table = list(rows(self.answers, items, ENGLISH))
         return {"headers": head, "data": table}, save_table(head, table)
 
     def _look(self, file: str, show_anyway: bool) -> Seen:

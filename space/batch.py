@@ -12,10 +12,10 @@ import numpy as np
 from space.answers import Answers, new_file
 from space.classifier import decide
 from space.errors import XrayError
+from space.in_order import in_order
 from space.texts import Texts
 from space.xray import read_xray
 
-BATCH_SIZE = 8
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
 
 
@@ -84,30 +84,23 @@ def header(answers: Answers, texts: Texts) -> list[str]:
     return [*names, *answers.classifier.labels, texts("column_problem")]
 
 
-def rows(answers: Answers, items: Sequence[Item], texts: Texts) -> Iterator[list[list[str]]]:
-    """Classify pictures; yields their rows a few at a time, in order."""
-    for part in (items[start : start + BATCH_SIZE] for start in range(0, len(items), BATCH_SIZE)):
-        read = [_read(answers, item, texts) for item in part]
-        images = [image for image, _ in read if image is not None]
-        findings = iter(answers.classifier.examine(images) if images else [])
-        found = []
-        for item, (image, problem) in zip(part, read, strict=True):
-            finding = next(findings) if image is not None else None
-            if finding and finding.doubt:
-                width, height = image.size
-                problem = texts(f"doubt_{finding.doubt}", width=width, height=height)
-            scores = None if problem else finding.probabilities
-            found.append(_row(answers, item.name, scores, problem))
-        yield found
+def rows(answers: Answers, items: Sequence[Item], texts: Texts) -> Iterator[list[str]]:
+    """Classify pictures; yields a row each, in order."""
+    return in_order(lambda item: _row(answers, item.name, *_examine(answers, item, texts)), items)
 
 
-def _read(answers: Answers, item: Item, texts: Texts):
-    """The picture and "", or None and why it cannot be read; coloured pictures are none."""
+def _examine(answers: Answers, item: Item, texts: Texts) -> tuple[np.ndarray | None, str]:
+    """Probabilities and "", or None and why there are none."""
     limits = answers.settings.limits
     try:
-        return read_xray(_content(item, limits.max_bytes), limits, strict=True).image, ""
+        image = read_xray(_content(item, limits.max_bytes), limits, strict=True).image
     except XrayError as error:
         return None, texts("doubt_colour") if error.code == "colour" else texts.error(error)
+    (finding,) = answers.classifier.examine([image])
+    if finding.doubt:
+        width, height = image.size
+        return None, texts(f"doubt_{finding.doubt}", width=width, height=height)
+    return finding.probabilities, ""
 
 
 def _content(item: Item, max_bytes: int) -> bytes | Path:

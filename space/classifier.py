@@ -14,7 +14,7 @@ from space.backends import choose_backend
 from space.errors import UsageError, check_local, first_line
 from space.gradcam import maps_of_features, network_of
 from space.guard import FILE as GUARD_FILE
-from space.guard import Guard, plain_reason, thumbnail
+from space.guard import Guard, coarse_copy, plain_reason, thumbnail
 from space.model_files import find_file
 from space.preprocessing import choose_preprocessor
 from space.remote_code import check_code
@@ -117,17 +117,14 @@ class Classifier:
     def examine(self, images: Sequence[Image.Image]) -> list[Finding]:
         """Classify pictures, and say of each whether it looks like a frontal chest radiograph, in one forward pass."""
         logits, features = self._backend.run(self.preprocess(images))
-        distances: Sequence[float] = [-np.inf] * len(images)
+        copies = [coarse_copy(image) for image in images]
+        doubts = [plain_reason(image.size, copy) for image, copy in zip(images, copies, strict=True)]
         if self.guard:
-            thumbnails = np.stack([thumbnail(image) for image in images])
-            distances = self.guard.distances(thumbnails, features.mean(dim=(2, 3)).numpy())
-        limit = self.guard.threshold if self.guard else np.inf
-        return [
-            Finding(scores, plain_reason(image) or ("unlike" if distance > limit else None), of_one[None])
-            for image, scores, distance, of_one in zip(
-                images, logits.softmax(dim=-1).numpy(), distances, features, strict=True
-            )
-        ]
+            thumbnails = np.stack([thumbnail(copy) for copy in copies])
+            unlike = self.guard.distances(thumbnails, features.mean(dim=(2, 3)).numpy()) > self.guard.threshold
+            doubts = [doubt or ("unlike" if far else None) for doubt, far in zip(doubts, unlike, strict=True)]
+        scores = logits.softmax(dim=-1).numpy()
+        return [Finding(*of_one) for of_one in zip(scores, doubts, features.split(1), strict=True)]
 
     def maps(self, finding: Finding) -> np.ndarray:
         """Grad-CAM of every class, (K, h, w), >= 0, covering the whole picture, without another forward pass."""

@@ -39,7 +39,9 @@ class Subspace:
     def distances(self, vectors: np.ndarray) -> np.ndarray:
         """How much of vectors (N, D) lies outside: (N,) >= 0."""
         centred = vectors - self.mean
-        return np.linalg.norm(centred - centred @ self.axes.T @ self.axes, axis=1)
+        # Not `@`: for so little work, BLAS would wake threads that take the cores from the model.
+        inside = np.einsum("nd,ad->na", centred, self.axes)
+        return np.sqrt(np.maximum((centred**2).sum(axis=1) - (inside**2).sum(axis=1), 0))
 
 
 @dataclass(frozen=True)
@@ -110,20 +112,28 @@ class Guard:
         return guard
 
 
-def thumbnail(image: Image.Image) -> np.ndarray:
-    """(1024,) float32 of a picture, mode "L": histogram equalised, mean 0, length 1 (0 where all is one gray)."""
-    coarse = ImageOps.equalize(image.resize((COARSE, COARSE), Image.Resampling.BOX))
-    values = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32).ravel()
+def coarse_copy(image: Image.Image) -> Image.Image:
+    """A picture, mode "L", at 64 x 64 pixels, which `thumbnail` and `plain_reason` look at."""
+    return image.resize((COARSE, COARSE), Image.Resampling.BOX)
+
+
+def thumbnail(coarse: Image.Image) -> np.ndarray:
+    """(1024,) float32 of a coarse copy: histogram equalised, mean 0, length 1 (0 where all is one gray)."""
+    equal = ImageOps.equalize(coarse)
+    values = np.asarray(equal.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32).ravel()
     values -= values.mean()
     return values / max(float(np.linalg.norm(values)), 1e-6)
 
 
-def plain_reason(image: Image.Image) -> str | None:
-    """Why a picture, mode "L", cannot be a chest radiograph, without any model: "small", "shape" or "blank"."""
-    if min(image.size) < SMALLEST_SIDE:
+def plain_reason(size: tuple[int, int], coarse: Image.Image) -> str | None:
+    """Why a picture cannot be a chest radiograph, without any model: "small", "shape" or "blank".
+
+    Args:
+        size: Its width and height in pixels.
+        coarse: See `coarse_copy`.
+    """
+    if min(size) < SMALLEST_SIDE:
         return "small"
-    if max(image.size) > LONGEST_RATIO * min(image.size):
+    if max(size) > LONGEST_RATIO * min(size):
         return "shape"
-    if np.asarray(image.resize((COARSE, COARSE), Image.Resampling.BOX)).std() < LEAST_SPREAD:
-        return "blank"
-    return None
+    return "blank" if np.asarray(coarse).std() < LEAST_SPREAD else None

@@ -15,6 +15,7 @@ from space.texts import ALL, LANGUAGES, Texts, preferred
 # No share button: it would upload the visitor's X-ray to a public forum.
 PICTURE = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
 SILENT = {"api_visibility": "private", "show_progress": "hidden"}
+SHOWN_AT_ONCE = 20  # rows by which a table grows
 KEPT_SECONDS = 3600  # how long uploads and sessions are kept, and how often that is looked after
 
 
@@ -176,10 +177,11 @@ class Page:
         table: list[list[str]] = []
         head = header(self.answers, texts)
         items = open_items(files, self.settings.max_batch_files, texts)
-        for found in rows(self.answers, items, texts):
-            table += found
-            progress((len(table), len(items)), desc=texts("working", done=len(table), n=len(items)))
-            yield {"headers": head, "data": table}, None
+        for row in rows(self.answers, items, texts):
+            table.append(row)
+            if len(table) % SHOWN_AT_ONCE == 0:
+                progress((len(table), len(items)), desc=texts("working", done=len(table), n=len(items)))
+                yield {"headers": head, "data": table}, None
         yield {"headers": head, "data": table}, save_table(head, table)
 
     def _relabel(self, language: str) -> list:

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from space.gradcam import split
-from space.guard import Guard, Subspace, thumbnail
+from space.guard import Guard, Subspace, coarse_copy, thumbnail
 from train.batches import Normaliser, PixelDataset
 
 BATCH_SIZE = 64
@@ -48,7 +48,7 @@ def accepted_share(guard: Guard, model: nn.Module, pixels: PixelDataset, normali
 
 def describe(model: nn.Module, pixels: np.ndarray, normalise: Normaliser) -> tuple[np.ndarray, np.ndarray]:
     """Thumbnails (N, 1024) and embeddings (N, C) of pictures (N, H, W) uint8."""
-    thumbnails = np.stack([thumbnail(Image.fromarray(picture)) for picture in pixels])
+    thumbnails = np.stack([thumbnail(coarse_copy(Image.fromarray(picture))) for picture in pixels])
     return thumbnails, np.concatenate(list(_embeddings(model, pixels, normalise)))
 
 

@@ -9,11 +9,11 @@ import errno
 import os
 import time
 import unicodedata
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -24,11 +24,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from space.classifier import Classifier, decide
 from space.errors import ChestXrayError, UsageError, XrayError, run_cli
+from space.in_order import in_order
 from space.xray import read_xray
 from train.folders import partial_of
 from train.pictures import Picture, find_pictures
 
-AHEAD = 8  # pictures that are asked for before they are needed, for each thread
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's control, format and surrogate characters, and line separators
 FORMULA = tuple("=+-@")  # what spreadsheets compute instead of showing
 
@@ -78,19 +78,7 @@ def predict(classifier: Classifier, pictures: Iterable[Picture]) -> Iterator[Pre
     Yields:
         One prediction per picture. A picture that cannot be read gives one with an error.
     """
-    workers = len(os.sched_getaffinity(0))
-    waiting: deque = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for picture in pictures:
-                waiting.append(pool.submit(_predict_one, classifier, picture))
-                if len(waiting) > AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return in_order(partial(_predict_one, classifier), pictures)
 
 
 def _predict_one(classifier: Classifier, picture: Picture) -> Prediction:
