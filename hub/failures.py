@@ -1,21 +1,26 @@
 """What to do when the Hub fails: try again what may pass, and say in one sentence what does not."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TypeVar
 
 from httpx2 import TimeoutException, TransportError
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.utils._http import parse_ratelimit_headers
 
 from space.errors import ChestXrayError, UsageError, first_line
 
 TRIES, FIRST_WAIT, LONGEST_WAIT = 5, 1.0, 60.0  # seconds
-PASSING = (408, 429, 500, 502, 503, 504)
-# What the client raises; errors of an upload reach us as the cause of a RuntimeError.
-FAILURES = (HfHubHTTPError, TransportError, ConnectionError, RuntimeError)
+PASSING = (408, 412, 429, 500, 502, 503, 504)  # 412: somebody else pushed in between
+# What the client raises; errors of an upload reach us as the cause of a RuntimeError, web pages in place of JSON as the
+# last one.
+FAILURES = (HfHubHTTPError, TransportError, ConnectionError, RuntimeError, JSONDecodeError)
+XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")  # how the client's own transport for large files puts it
 Result = TypeVar("Result")
 
 
@@ -38,23 +43,27 @@ def retry(call: Callable[[], Result]) -> Result:
 
 def _wait(error: Exception, number: int) -> float | None:
     """Seconds after which to try again after the `number`-th failure; None if that is no use."""
-    response = _response(error)
-    if response is None:
-        if isinstance(error, RuntimeError) and not _is_network(error):
+    answer = _answer(error)
+    if answer is None:
+        if XET_STATUS.search(str(error)) or (isinstance(error, RuntimeError) and not _is_network(error)):
             return None
         hopeless = isinstance(error, TimeoutException) and number  # the client itself tries some calls six times
         return None if hopeless else FIRST_WAIT * 2**number
+    response = answer.response
     if response.status_code not in PASSING:
         return None
     asked = response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdecimal() else FIRST_WAIT * 2**number
+    if asked.isdecimal():
+        return float(asked)
+    limit = parse_ratelimit_headers(response.headers) if response.status_code == 429 else None
+    return float(limit.reset_in_seconds) if limit else FIRST_WAIT * 2**number
 
 
-def _response(error: BaseException):
-    """The Hub's answer that an error is about, also if the client wrapped it; None if there was none."""
+def _answer(error: BaseException) -> HfHubHTTPError | None:
+    """The error that carries the Hub's answer, also if the client wrapped it; None if there was none."""
     if isinstance(error, HfHubHTTPError):
-        return error.response
-    return _response(error.__cause__) if error.__cause__ else None
+        return error
+    return _answer(error.__cause__) if error.__cause__ else None
 
 
 def _is_network(error: BaseException | None) -> bool:
@@ -62,8 +71,12 @@ def _is_network(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def explained(repo: str) -> Iterator[None]:
+def explained(repo: str, state: str = "Nothing half-done is there") -> Iterator[None]:
     """Turn what the client raises into one sentence.
+
+    Args:
+        repo: `owner/name`.
+        state: What there is on the Hub if this fails.
 
     Raises:
         UsageError: The token may not write to `repo`, or that is no name.
@@ -74,20 +87,30 @@ def explained(repo: str) -> Iterator[None]:
     except HFValidationError as error:
         raise UsageError(f"{repo!r} is no name of a repository: {first_line(error)} Give OWNER/NAME.") from None
     except LocalEntryNotFoundError as error:
-        raise ChestXrayError(f"the commit cannot be downloaded for a check ({first_line(error)}) Push again.") from None
-    except FAILURES as error:
-        response = _response(error)
-        if response is not None and response.status_code in (401, 403):
-            raise UsageError(
-                f"the Hub does not let this token write to {repo} ({response.status_code}). Use a token with "
-                "write permission for that owner (`hf auth login`)."
-            ) from None
-        if response is None and not _is_network(error):
-            raise
-        what = "failed" if response is not None else "cannot be reached"
         raise ChestXrayError(
-            f"the Hub {what} ({first_line(error)}) Nothing half-done is there; check the network and push again."
+            f"the commit cannot be downloaded for a check ({first_line(error)}) {state}; push again."
         ) from None
+    except (*FAILURES, ValueError) as error:
+        status, said = _status(error)
+        if status in (401, 403):
+            raise UsageError(
+                f"the Hub does not let this token write to {repo} ({status}{said}). Use a token with write "
+                "permission for that owner (`hf auth login`), and look whether its storage is full."
+            ) from None
+        if status is None and not _is_network(error) and not isinstance(error, ValueError):
+            raise
+        what = "gives no answer that makes sense" if isinstance(error, ValueError) else "cannot be reached"
+        what = f"failed ({status}{said})" if status else f"{what} ({first_line(error)})"
+        raise ChestXrayError(f"the Hub {what}. {state}; check the network and push again.") from None
+
+
+def _status(error: Exception) -> tuple[int | None, str]:
+    """The status that the Hub answered with, and where and what it said besides; never an address's secrets."""
+    if answer := _answer(error):
+        said = " ".join((answer.server_message or "").split())[:300]
+        return answer.response.status_code, f" from {answer.response.url.path}{': ' if said else ''}{said}"
+    found = XET_STATUS.search(str(error))
+    return (int(found[1]) if found else None), ""
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 
 from huggingface_hub import (
@@ -102,6 +103,7 @@ def push(target: Target, contents: Contents, message: str) -> Pushed:
             raise UsageError(f"{target.tag} names commit {tagged[:7]} of {target.repo} already; choose another --tag.")
         made = retry(lambda: _commit(api, target, contents, message))
         commit = made or _commit_of(api, target, target.revision)
+    with explained(target.repo, f"Commit {commit} is there, without the tag"):
         if target.tag and not tagged:
             where = {"revision": commit, "repo_type": target.kind}
             retry(lambda: api.create_tag(target.repo, tag=target.tag, exist_ok=True, **where))
@@ -146,16 +148,19 @@ def _validate_card(contents: Contents, target: Target) -> None:
     try:
         card = RepoCard(contents.files["README.md"].read_text(encoding="utf-8"))
         retry(lambda: card.validate(repo_type=target.kind))
+    except JSONDecodeError:
+        raise  # no answer of the Hub's
     except ValueError as error:
         raise ChestXrayError(f"the Hub refuses the card (README.md): {first_line(error)}") from None
 
 
 def _commit(api: HfApi, target: Target, contents: Contents, message: str) -> str | None:
     """One commit, whose SHA is returned; asked again after a lost answer, it finds nothing left to do: None."""
+    parent = _commit_of(api, target, target.revision)
     if not (changes := _changes(api, target, contents)):
         return None
     where = {"repo_type": target.kind, "revision": target.revision}
-    return api.create_commit(target.repo, changes, commit_message=message, **where).oid
+    return api.create_commit(target.repo, changes, commit_message=message, parent_commit=parent, **where).oid
 
 
 def _changes(api: HfApi, target: Target, contents: Contents) -> list[CommitOperationAdd | CommitOperationDelete]:
@@ -191,7 +196,7 @@ def check_arrived(target: Target, commit: str, contents: Contents, check: Callab
     """
     with (
         tempfile.TemporaryDirectory() as cache,
-        explained(target.repo),
+        explained(target.repo, f"Commit {commit} is there"),
         full_disk_explained(target.repo, commit, cache),
     ):
         folder = Path(

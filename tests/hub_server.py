@@ -11,7 +11,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,6 +56,7 @@ class Hub:
         self.repositories: dict[str, Repository] = {}  # by "models/owner/name"
         self.objects: dict[str, bytes] = {}  # LFS, by SHA-256
         self.faults: list[Fault] = []
+        self.before: dict[str, Callable[[], None]] = {}  # done once, before a request that contains the key
         self.requests: list[str] = []
         self.endpoint = ""
 
@@ -126,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, self.query = unquote(url.path), parse_qs(url.query)
         request = f"{self.command} {path}"
         self.hub.requests.append(request)
+        for where in [where for where in self.hub.before if where in request]:
+            self.hub.before.pop(where)()
         fault = self.hub.fault(request)
         self.late = fault.seconds if fault else 0
         # A connection that is cut is cut in the midst of what it uploads.
@@ -137,7 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.close()
                 return
             if fault.status:
-                self._answer(fault.status, {"error": "as the test asks"}, fault.headers)
+                text = {"error": "as the test asks"} if fault.status >= 400 else b"<html>Log in to this network</html>"
+                self._answer(fault.status, text, fault.headers)
                 return
         for method, pattern, handle in ROUTES:
             if self.command in method.split() and (found := re.fullmatch(pattern, path)):
@@ -275,6 +279,8 @@ class _Handler(BaseHTTPRequestHandler):
         files = dict(repository.commits[parent])
         for line in map(json.loads, self.body.splitlines()):
             value = line["value"]
+            if line["key"] == "header" and value.get("parentCommit", parent) != parent:
+                return self._answer(412, {"error": "A commit has happened since."})
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":

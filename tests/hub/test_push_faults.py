@@ -88,6 +88,38 @@ def test_a_hub_that_never_answers_ends_in_one_sentence(hub, phantoms):
     assert not hub.files("datasets/someone/phantoms")
 
 
+@pytest.mark.parametrize(
+    ("where", "fault", "code", "expected"),
+    [
+        ("/api/repos/create", {"status": 200}, 1, "no answer that makes sense"),  # such as a hotel's page
+        ("/api/repos/create", {"status": 402}, 1, "402 from /api/repos/create: as the test asks"),
+        ("preupload", {"status": 403}, 2, "as the test asks"),
+        ("/tag/", {"status": 400}, 1, "is there, without the tag"),
+    ],
+)
+def test_what_the_hub_says_is_passed_on(hub, phantoms, where, fault, code, expected):
+    hub.fail(where, times=99, **fault)
+    done = run_python("-c", IMPATIENT, "dataset", phantoms, "someone/phantoms", "--tag", "v1", **online(hub))
+    assert (done.returncode, expected in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_somebody_elses_commit_in_between_is_not_lost_sight_of(hub, phantoms):
+    assert push(hub, "dataset", phantoms, "someone/phantoms").returncode == 0
+    repository = hub.repositories["datasets/someone/phantoms"]
+    (phantoms / "figures" / "sizes.png").unlink()
+
+    def colleague() -> None:
+        files = repository.commits[repository.refs["main"]] | {"README.md": b"something else"}
+        repository.commits["c" * 40], repository.refs["main"] = files, "c" * 40
+
+    hub.before["/commit/main"] = colleague
+    done = push(hub, "dataset", phantoms, "someone/phantoms")
+    assert done.returncode == 0, done.stderr
+    assert hub.files("datasets/someone/phantoms")["README.md"] != b"something else"
+    assert "c" * 40 in repository.commits  # and theirs is in the history
+
+
 def test_a_full_disk_in_the_check_says_that_the_commit_is_there(hub, phantoms):
     # A file may not grow beyond so many bytes: small ones are written still, shards are not.
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
