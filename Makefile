@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo setup test lint format clean
+.PHONY: demo setup test lint format screenshots clean
 
 demo: setup  ## the web demo on http://127.0.0.1:7860, with the bundled model
 	$(BIN)/python app.py
@@ -20,6 +20,9 @@ lint: $(VENV)/.test-setup
 format: $(VENV)/.test-setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshots: $(VENV)/.test-setup  ## the README's pictures, of phantoms
+	SCREENSHOT=tests/browser/screenshots $(BIN)/python -m pytest tests/browser -k reads_a_label
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

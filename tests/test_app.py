@@ -1,6 +1,7 @@
 import csv
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import gradio_client
@@ -11,6 +12,7 @@ import torch
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from tests.benchmarks.serve import ask
 from tests.conftest import run_python
 from tests.phantoms import draw_phantom
 from tests.server import running_app
@@ -124,6 +126,45 @@ def test_no_file_of_the_server_is_opened(client, path):
         assert "root:" not in events
     for address in (f"gradio_api/file={path}", f"file={path}"):
         assert httpx2.get(client.src + address).status_code in (403, 404)
+
+
+WATCH = """
+import ipaddress, os, sys
+
+def hook(event, arguments):
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    with open(os.environ["WATCH_LOG"], "a") as log:
+        print(host, file=log)
+
+sys.addaudithook(hook)
+"""
+
+
+def test_nothing_but_this_machine_is_ever_asked(run_folder, test_rows, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(WATCH)
+    log = tmp_path / "asked.txt"
+    with running_app("--model", run_folder, PYTHONPATH=str(tmp_path), WATCH_LOG=str(log)) as address:
+        client = Client(address, verbose=False)
+        file = handle_file(str(test_rows[0]["file"]))
+        client.predict(file, api_name="/classify")
+        client.predict(file, "NORMAL", api_name="/explain")
+        client.predict([file], api_name="/batch")
+    asked = set(log.read_text().split())  # gradio asks itself at the start whether it is there
+    assert asked <= {"127.0.0.1", "localhost", "::1", "None", "0.0.0.0"}, asked  # noqa: S104 - what is asked, not bound
+
+
+def test_many_at_once_each_get_the_answer_to_their_own_picture(client, test_rows):
+    with httpx2.Client(timeout=120) as http, ThreadPoolExecutor(16) as pool:
+        files = [row["file"] for row in test_rows]
+        found = list(pool.map(lambda file: ask(http, client.src.rstrip("/"), file), files))
+    for row, scores in zip(test_rows, found, strict=True):
+        for label, score in scores.items():
+            assert score == pytest.approx(float(row[f"prob:{label}"]), abs=1e-4)
 
 
 def test_the_server_shows_that_it_lives(client):
