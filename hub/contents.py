@@ -1,8 +1,9 @@
 """Which files of a folder go to the Hub, and which never do."""
 
 import json
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path
 
 from space.errors import UsageError
@@ -11,6 +12,7 @@ GIB = 2**30
 MOST_BYTES = 50 * GIB  # of one file: the Hub's own limit
 MOST_FILES = 10_000  # of one folder: the Hub's own limit
 SHOWN = 5
+TOKEN, TEXTS = re.compile(rb"\bhf_[A-Za-z0-9]{30,}"), (".md", ".json", ".toml", ".csv", ".py")
 PLACEHOLDER = "DIR_OR_REPO"  # in the snippets of cards
 
 # What a folder of each kind may hold, as patterns of paths; "*" also stands for "/".
@@ -87,8 +89,8 @@ def collect(folder: Path, kind: str) -> Contents:
         kind: "model" or "dataset".
 
     Raises:
-        UsageError: It holds a file that must not be published, or that no tool of this project writes; or it lies
-            beyond the Hub's limits.
+        UsageError: It holds a file that must not be published, or that no tool of this project writes, or a token; or
+            it lies beyond the Hub's limits.
     """
     files: dict[str, Path] = {}
     left_out: list[str] = []
@@ -99,14 +101,17 @@ def collect(folder: Path, kind: str) -> Contents:
             raise UsageError(f"{folder} holds a link, {name}; put the file itself there or delete it.")
         if path.is_dir():
             continue
+        if not path.is_file():
+            raise UsageError(f"{folder} holds {name}, which is no plain file; delete it.")
         if _matches(name, PRIVATE) or not _may_show(name, folder, kind):
             left_out.append(name)
-        elif _matches(name, PUBLISHED[kind]):
+        elif any(fnmatchcase(name, pattern) for pattern in PUBLISHED[kind]):
             files[name] = path
         else:
             unknown.append(name)
     _refuse(folder, kind, unknown)
     _check_limits(files)
+    _check_secrets(files)
     return Contents(files, left_out)
 
 
@@ -117,9 +122,15 @@ def with_name(contents: Contents, repo: str, folder: Path) -> Contents:
         contents: With a README.md.
         repo: `owner/name`.
         folder: Where the changed card is written.
+
+    Raises:
+        UsageError: The card is no text.
     """
     card = folder / "README.md"
-    card.write_text(contents.files["README.md"].read_text(encoding="utf-8").replace(PLACEHOLDER, repo), "utf-8")
+    try:
+        card.write_text(contents.files["README.md"].read_text(encoding="utf-8").replace(PLACEHOLDER, repo), "utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{contents.files['README.md']} is no UTF-8 text.") from None
     return Contents(contents.files | {"README.md": card}, contents.left_out)
 
 
@@ -158,6 +169,13 @@ def _check_limits(files: dict[str, Path]) -> None:
             raise UsageError(f"{name} has {size:.1f} GiB; the Hub takes files of up to {most:.0f} GiB.")
     if len(files) > MOST_FILES:
         raise UsageError(f"{len(files):,} files; the Hub takes up to {MOST_FILES:,} in a folder.")
+
+
+def _check_secrets(files: dict[str, Path]) -> None:
+    """Refuse texts that hold a token of the Hub."""
+    for name, path in files.items():
+        if path.suffix in TEXTS and TOKEN.search(path.read_bytes()):
+            raise UsageError(f"{name} holds what looks like a token of the Hub; take it out, and revoke that token.")
 
 
 def read_results(folder: Path) -> dict:

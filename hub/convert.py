@@ -103,7 +103,8 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
 
     copies = find_copies([look.print for look in looks], pixels)
     parts = cut(records, copies, options.fractions, options.official, options.keep_leaks)
-    hidden = not options.keep_names and (layout.private or any(look.format == "DICOM" for look in looks))
+    private = layout.private or any(look.format == "DICOM" for look in looks)
+    hidden = private and not options.keep_names
     shown = shown_records(parts.records, looks, layout, hidden)
     leaks = [parts.leaks.get(index) for index in range(len(records))]
     items = [
@@ -115,7 +116,7 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
         _write_rows(folder, maker, parts.records, items, options.workers)
         _write_quarantine(folder, bad + maker.bad_masks)
         facts = _facts(layout, labels, options, parts, bad, maker)
-        facts |= {"names_hidden": hidden, "outside_layout": outside}
+        facts |= {"names_hidden": hidden, "names_kept": private and not hidden, "outside_layout": outside}
         report = audit(items, copies, facts, full=options.audit) | {"looked_at": "source"}
         write_audit(folder, report, items, copies, pixels if options.audit else None, options.with_samples)
         write_card(folder, report)

@@ -20,7 +20,10 @@ PASSING = (408, 412, 429, 500, 502, 503, 504)  # 412: somebody else pushed in be
 # What the client raises; errors of an upload reach us as the cause of a RuntimeError, web pages in place of JSON as the
 # last one.
 FAILURES = (HfHubHTTPError, TransportError, ConnectionError, RuntimeError, JSONDecodeError)
-XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")  # how the client's own transport for large files puts it
+# How the client's own transport for large files puts it; it has tried for minutes by then.
+XET, XET_STATUS = "Request error", re.compile(r"HTTP status \w+ error \((\d{3})")
+# One upload that fails closes the connection under the others that go on beside it.
+CLOSED = "client has been closed"
 Result = TypeVar("Result")
 
 
@@ -45,7 +48,7 @@ def _wait(error: Exception, number: int) -> float | None:
     """Seconds after which to try again after the `number`-th failure; None if that is no use."""
     answer = _answer(error)
     if answer is None:
-        if XET_STATUS.search(str(error)) or (isinstance(error, RuntimeError) and not _is_network(error)):
+        if XET in str(error) or (isinstance(error, RuntimeError) and not _is_network(error)):
             return None
         hopeless = isinstance(error, TimeoutException) and number  # the client itself tries some calls six times
         return None if hopeless else FIRST_WAIT * 2**number
@@ -67,7 +70,9 @@ def _answer(error: BaseException) -> HfHubHTTPError | None:
 
 
 def _is_network(error: BaseException | None) -> bool:
-    return error is not None and (isinstance(error, (TransportError, ConnectionError)) or _is_network(error.__cause__))
+    if error is None:
+        return False
+    return isinstance(error, (TransportError, ConnectionError)) or CLOSED in str(error) or _is_network(error.__cause__)
 
 
 @contextmanager
@@ -92,10 +97,15 @@ def explained(repo: str, state: str = "Nothing half-done is there") -> Iterator[
         ) from None
     except (*FAILURES, ValueError) as error:
         status, said = _status(error)
-        if status in (401, 403):
+        if status == 401:
+            raise UsageError(
+                f"the Hub does not know this token (401{said}). Log in anew (`hf auth login`), or mend HF_TOKEN, which "
+                "comes first."
+            ) from None
+        if status == 403:
             raise UsageError(
                 f"the Hub does not let this token write to {repo} ({status}{said}). Use a token with write "
-                "permission for that owner (`hf auth login`), and look whether its storage is full."
+                "permission for that owner."
             ) from None
         if status is None and not _is_network(error) and not isinstance(error, ValueError):
             raise

@@ -5,22 +5,17 @@ python -m hub.push model|dataset|space SOURCE USER/NAME [--public] [--revision B
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from huggingface_hub.utils import disable_progress_bars
 
-from hub.bundle import ROOT, build_bundle
-from hub.contents import Contents, collect, read_results, with_name
-from hub.kaggle import LAYOUTS
-from hub.remote import Pushed, Target, check_arrived, check_token, push
-from hub.stored_dataset import StoredDataset
+from hub.bundle import BUNDLED, build_bundle
+from hub.contents import Contents, collect, with_name
+from hub.remote import Pushed, Target, check_arrived, check_model, check_token, push
+from hub.source_checks import check_dataset, check_run, verify_in_fresh_process
 from space.errors import ChestXrayError, UsageError, run_cli
 from train.folders import write_text_whole
-
-FREE = ("apache-2.0", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "mit")
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +37,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if not args.source.is_dir():
         raise UsageError(f"{args.source} is no folder. Give a {'dataset' if args.kind == 'dataset' else 'run'} folder.")
+    if args.tag in ("main", args.revision) and args.tag:
+        raise UsageError(f"--tag {args.tag} is a branch's name; choose another, such as v1.")
     if args.repo.count("/") != 1 or not all(args.repo.split("/")):
         raise UsageError(f"{args.repo!r} is no name of a repository; give USER/NAME.")
     return args
@@ -68,11 +65,9 @@ def gather(args: argparse.Namespace, folder: Path) -> Contents:
     if args.kind == "space":
         return build_bundle(args.source, folder)
     if args.kind == "model":
-        read_results(args.source)
+        check_run(args.source, args.public)
     else:
-        StoredDataset(str(args.source))  # opens every file, and raises if one is damaged
-        if args.public:
-            check_licence(args.source)
+        check_dataset(args.source, args.public)
     contents = collect(args.source, args.kind)
     if "README.md" not in contents.files:
         raise UsageError(f"{args.source} has no README.md: nothing is pushed without its card.")
@@ -90,51 +85,29 @@ def publish(args: argparse.Namespace, contents: Contents) -> None:
         print_plan(args, contents)
         return
     check_token()
+    if args.kind == "space" and args.source.resolve() != BUNDLED:
+        pushed = json.loads((args.source / "pushed.json").read_text(encoding="utf-8"))
+        if check_model(pushed["repo"], pushed["commit"]):
+            print(
+                f"note: {pushed['repo']} is private: the Space needs a secret HF_TOKEN that may read it (its settings)"
+            )
     verify = verify_in_fresh_process if args.kind == "model" else None
     if verify:
         verify(args.source)
     target = Target(args.repo, args.kind, args.public, args.revision, args.tag)
     pushed = push(target, contents, f"{args.source.resolve().name}: {args.kind} and card")
-    check_arrived(target, pushed.commit, contents, verify)
+    try:
+        check_arrived(target, pushed.commit, contents, verify)
+    except KeyboardInterrupt:
+        raise ChestXrayError(
+            f"interrupted: commit {pushed.commit} is there, but was not checked; push again."
+        ) from None
     if args.kind != "space":
         note(args.source, target, pushed)
     print(f"{'pushed' if pushed.is_new else 'nothing new to push'}: {pushed.url}")
     print(f"commit {pushed.commit}, checked by downloading it; {'public' if pushed.public else 'private'}")
     if args.public and not pushed.public:
         print("the repository was private already and stays so; its settings page on the Hub makes it public")
-
-
-def check_licence(folder: Path) -> None:
-    """Refuse to publish pictures whose licence does not say that anybody may redistribute them.
-
-    Raises:
-        UsageError: With the reason.
-    """
-    try:
-        layout = LAYOUTS[json.loads((folder / "audit.json").read_text(encoding="utf-8"))["conversion"]["layout"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"--public: {folder} has no audit.json of hub.convert, so its licence is not known.") from None
-    if layout.license not in FREE:
-        raise UsageError(
-            f"--public: the licence of these pictures ({layout.license}) does not let you publish them, as far as is "
-            f"known: {layout.license_note}. Leave out --public: the repository is then yours alone."
-        )
-    print(f"licence {layout.license}: {layout.license_note}")
-
-
-def verify_in_fresh_process(folder: Path) -> None:
-    """Run `hub.verify` on a folder in a process that has nothing loaded.
-
-    Raises:
-        ChestXrayError: The model is not what its run recorded.
-    """
-    command = [sys.executable, "-m", "hub.verify", str(folder.resolve())]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)  # noqa: S603 - our own program
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()[
-            -1:
-        ]
-        raise ChestXrayError(f"nothing is published that does not check out. {' '.join(said).removeprefix('error: ')}")
 
 
 def print_plan(args: argparse.Namespace, contents: Contents) -> None:

@@ -16,16 +16,19 @@ from huggingface_hub import (
     set_client_factory,
     snapshot_download,
 )
-from huggingface_hub.errors import RevisionNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._http import default_client_factory
 from huggingface_hub.utils.sha import git_hash
+from yaml import YAMLError
 
 from hub.contents import Contents
 from hub.failures import explained, full_disk_explained, retry
 from space.errors import ChestXrayError, UsageError, first_line
 
 KEPT = (".gitattributes",)  # the Hub's own, never deleted
+# Files by which a repository is known to be one of ours, which a push may make anew.
+OURS = {"model": "golden.safetensors", "dataset": "audit.json", "space": "space/ui.py"}
 LONGEST_SILENCE = 60.0  # seconds without a word from the Hub; its client would wait for ever
 
 
@@ -88,8 +91,8 @@ def push(target: Target, contents: Contents, message: str) -> Pushed:
         message: The commit's summary.
 
     Raises:
-        UsageError: The token may not write there, the name is impossible, the repository is public unasked, or the
-            tag is another commit's.
+        UsageError: The token may not write there, the name is impossible, the repository is public unasked, holds
+            something else, or the tag is another commit's.
         ChestXrayError: The Hub failed, also after several tries; nothing is visible there then.
     """
     set_client_factory(_client)
@@ -98,6 +101,7 @@ def push(target: Target, contents: Contents, message: str) -> Pushed:
         public = _create(api, target)
         _validate_card(contents, target)
         head = _commit_of(api, target, target.revision)
+        _check_ours(api, target, contents)
         tagged = _commit_of(api, target, target.tag) if target.tag else None
         if tagged and (tagged != head or retry(lambda: _changes(api, target, contents))):
             raise UsageError(f"{target.tag} names commit {tagged[:7]} of {target.repo} already; choose another --tag.")
@@ -109,6 +113,34 @@ def push(target: Target, contents: Contents, message: str) -> Pushed:
             retry(lambda: api.create_tag(target.repo, tag=target.tag, exist_ok=True, **where))
     prefix = {"model": "", "dataset": "datasets/", "space": "spaces/"}[target.kind]
     return Pushed(f"{api.endpoint}/{prefix}{target.repo}/tree/{commit}", commit, commit != head, public)
+
+
+def _check_ours(api: HfApi, target: Target, contents: Contents) -> None:
+    """Refuse to replace what somebody else's tools put there."""
+    where = {"repo_type": target.kind, "revision": target.revision}
+    there = retry(lambda: api.list_repo_files(target.repo, **where))
+    others = [name for name in there if name not in contents.files and name not in KEPT]
+    if others and OURS[target.kind] not in there:
+        raise UsageError(
+            f"{target.repo} holds other things ({', '.join(others[:5])}{' …' if len(others) > 5 else ''}), which a "
+            "push would delete. Choose another name, or empty that repository first."
+        )
+
+
+def check_model(repo: str, commit: str) -> bool:
+    """Whether a commit of a model is there, for a Space to load; tells whether it is private.
+
+    Raises:
+        UsageError: It is not there.
+        ChestXrayError: The Hub failed or cannot be reached.
+    """
+    set_client_factory(_client)
+    with explained(repo):
+        try:
+            info = retry(lambda: HfApi().model_info(repo, revision=commit, timeout=LONGEST_SILENCE))
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            raise UsageError(f"{repo} at {commit[:7]} is not there any more: push the model first.") from None
+    return bool(info.private)
 
 
 def _client():
@@ -139,7 +171,9 @@ def _create(api: HfApi, target: Target) -> bool:
         retry(lambda: api.create_branch(target.repo, branch=target.revision, repo_type=target.kind, exist_ok=True))
     info = _info(api, target)
     if info.private is False and not target.public:
-        raise UsageError(f"{target.repo} is public already: everybody would see this. Add --public if that is meant.")
+        raise UsageError(
+            f"{target.repo} is public already, if it is yours: everybody would see this. Add --public if that is meant."
+        )
     return info.private is False
 
 
@@ -150,7 +184,7 @@ def _validate_card(contents: Contents, target: Target) -> None:
         retry(lambda: card.validate(repo_type=target.kind))
     except JSONDecodeError:
         raise  # no answer of the Hub's
-    except ValueError as error:
+    except (ValueError, YAMLError) as error:
         raise ChestXrayError(f"the Hub refuses the card (README.md): {first_line(error)}") from None
 
 

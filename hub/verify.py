@@ -31,6 +31,14 @@ def verify_model(folder: Path) -> None:
     if classifier.labels != results["labels"]:
         raise ChestXrayError(f"config.json names the labels {classifier.labels}, the run recorded {results['labels']}.")
     pictures = [Image.fromarray(pixels[0].numpy()) for pixels in golden["pixels"]]
+    if classifier.operating_point != results["operating_point"]:
+        raise ChestXrayError(
+            f"config.json decides by {classifier.operating_point}, the run recorded {results['operating_point']}."
+        )
+    threshold = classifier.guard.threshold if classifier.guard else None
+    recorded = results.get("guard", {}).get("threshold")
+    if not (threshold == recorded or (threshold and recorded and abs(threshold - recorded) <= TOLERANCE * recorded)):
+        raise ChestXrayError(f"guard.safetensors refuses from {threshold}, the run recorded {recorded}.")
     with torch.inference_mode():
         logits = classifier.model(pixel_values=classifier.preprocess(pictures)).logits
     _compare(logits, golden["logits"], "transformers gives other outputs than the run recorded")

@@ -180,6 +180,7 @@ def _audit(folder_or_repo: str) -> dict | None:
             "known_patients": sum(report["patients"]["known"].values()),
             "unknown_patients": report["patients"]["unknown_images"],
             "shared_keys": facts.get("shared_keys", 0),
+            "names_kept": facts.get("names_kept", False),
             "link": facts.get("link", ""),
             "about": facts.get("about", {}),
             "warnings": report.get("warnings", []),

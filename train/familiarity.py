@@ -56,7 +56,7 @@ def describe(model: nn.Module, pixels: np.ndarray, normalise: Normaliser) -> tup
 def _embeddings(model: nn.Module, pixels: np.ndarray, normalise: Normaliser) -> Iterator[np.ndarray]:
     features_of, _ = split(model.eval())
     for start in range(0, len(pixels), BATCH_SIZE):
-        batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH_SIZE])).unsqueeze(1)
+        batch = torch.from_numpy(np.array(pixels[start : start + BATCH_SIZE])).unsqueeze(1)  # the cache is read-only
         yield features_of(normalise(batch)).float().mean(dim=(2, 3)).cpu().numpy()
 
 

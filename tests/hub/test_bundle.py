@@ -26,6 +26,7 @@ def space(run_folder, tmp_path_factory):
         for arguments in (("model", run, "someone/tiny"), ("space", run, "someone/demo")):
             done = push(hub, *arguments)
             assert done.returncode == 0, done.stderr
+        assert "someone/tiny is private: the Space needs a secret HF_TOKEN" in done.stdout
         for name, content in hub.files("spaces/someone/demo").items():
             path = folder / "files" / name
             path.parent.mkdir(parents=True, exist_ok=True)

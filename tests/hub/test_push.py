@@ -201,6 +201,67 @@ def test_swapped_labels_are_not_published(hub, run):
     assert not hub.repositories
 
 
+def test_what_is_somebody_elses_is_not_replaced(hub, run):
+    hub.repositories["models/someone/thesis"] = Repository()
+    hub.repositories["models/someone/thesis"].commits[COMMIT]["thesis.gguf"] = b"years of work"
+    done = push(hub, "model", run, "someone/thesis")
+    assert (done.returncode, "holds other things (thesis.gguf)" in done.stderr) == (2, True), done.stderr
+    assert hub.files("models/someone/thesis") == {"thesis.gguf": b"years of work"}
+
+
+@pytest.mark.parametrize("change", ["card", "shard", "split"])
+def test_a_dataset_that_its_users_would_open_otherwise_is_not_published(hub, phantoms, change):
+    data, card = phantoms / "data", phantoms / "README.md"
+    if change == "card":
+        card.write_text(card.read_text().replace("'1': PNEUMONIA", "'1': COVID"))
+    elif change == "shard":
+        shutil.copy(next(data.glob("test-*")), data / "patients.parquet")
+    else:
+        next(data.glob("test-*")).unlink()
+    done = push(hub, "dataset", phantoms, "someone/phantoms")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not hub.requests
+
+
+def test_names_that_were_kept_do_not_become_public(hub, run, phantoms):
+    results, audit = run / "results.json", phantoms / "audit.json"
+    told = json.loads(results.read_text())
+    told["dataset"]["audit"]["names_kept"] = True
+    results.write_text(json.dumps(told))
+    told = json.loads(audit.read_text())
+    told["conversion"]["names_kept"] = True
+    audit.write_text(json.dumps(told))
+    for kind, folder in (("model", run), ("dataset", phantoms)):
+        done = push(hub, kind, folder, "someone/names", "--public")
+        assert (done.returncode, "may name persons" in done.stderr) == (2, True), done.stderr
+    assert not hub.requests
+
+
+def test_a_token_in_a_text_stops_the_push(hub, run):
+    (run / "README.md").write_text((run / "README.md").read_text() + "\nhf_" + "a1B2" * 9)
+    done = push(hub, "model", run, "someone/tiny")
+    assert (done.returncode, "looks like a token" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("change", ["threshold", "guard"])
+def test_another_threshold_or_guard_is_not_published(hub, run, change):
+    if change == "guard":
+        (run / "guard.safetensors").unlink()
+    else:
+        config = json.loads((run / "config.json").read_text())
+        config["operating_point"]["threshold"] = 0.01
+        (run / "config.json").write_text(json.dumps(config))
+    done = push(hub, "model", run, "someone/tiny")
+    assert (done.returncode, "the run recorded" in done.stderr) == (1, True), done.stderr
+    assert not hub.repositories
+
+
+def test_a_branchs_name_is_no_tag(hub, run):
+    done = push(hub, "model", run, "someone/tiny", "--tag", "main")
+    assert (done.returncode, "is a branch's name" in done.stderr) == (2, True)
+
+
 def test_a_damaged_dataset_is_not_published(hub, phantoms):
     shard = next((phantoms / "data").glob("test-*.parquet"))
     shard.write_bytes(shard.read_bytes()[:-100])

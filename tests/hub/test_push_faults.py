@@ -36,7 +36,7 @@ def test_the_hubs_wish_to_wait_is_heeded(hub, phantoms):
     ("where", "status", "code", "expected"),
     [
         ("PUT /lfs", 403, 2, "write permission"),
-        ("/commit/main", 401, 2, "write permission"),
+        ("/commit/main", 401, 2, "does not know this token"),
         ("/commit/main", 400, 1, "push again"),
         ("/commit/main", 500, 1, "push again"),
     ],

@@ -179,6 +179,13 @@ def test_what_grad_cam_does_in_the_lungs_is_said_as_it_is(inside, gain, sentence
         assert sentence in card
 
 
+def test_a_model_that_is_no_better_than_chance_is_called_so():
+    assert "any better than chance" not in render_card(make_results())
+    results = make_results()
+    results["splits"]["test"]["argmax"]["auroc"] = ENTRY
+    assert "On the test split this model is not shown to be any better than chance" in render_card(results)
+
+
 def test_a_calibration_that_did_harm_is_called_so():
     results = make_results()
     results["calibration"]["splits"]["test"] |= {"before": {"nll": 0.2, "brier": 0.1, "ece": 0.03}}
