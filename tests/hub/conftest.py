@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import Hub, running
+from tests.hub_server import running
+from tests.hub_state import Hub
 
 
 @pytest.fixture
@@ -18,3 +19,9 @@ def hub():
 def phantoms(dataset_folder, tmp_path) -> Path:
     """A copy of the converted phantoms."""
     return shutil.copytree(dataset_folder, tmp_path / "phantoms")
+
+
+@pytest.fixture
+def run(run_folder, tmp_path):
+    """A copy of the tiny run."""
+    return shutil.copytree(run_folder, tmp_path / "tiny")

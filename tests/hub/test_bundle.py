@@ -12,7 +12,8 @@ from hub.bundle import BUNDLED, build_bundle
 from space.errors import UsageError
 from tests.conftest import REPOSITORY
 from tests.hub.test_push import online, push, pushed
-from tests.hub_server import Hub, running
+from tests.hub_server import running
+from tests.hub_state import Hub
 from tests.phantoms import draw_phantom
 from tests.server import running_app
 

@@ -13,7 +13,8 @@ from space.classifier import Classifier
 from space.errors import UsageError
 from space.remote_code import KNOWN_DIGESTS, MODULE
 from tests.conftest import REPOSITORY, run_python
-from tests.hub_server import COMMIT, serving
+from tests.hub_server import serving
+from tests.hub_state import COMMIT
 from tests.phantoms import draw_phantom
 from train.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 
