@@ -72,7 +72,7 @@ class Answers:
         """Look at an upload; what is wrong with it becomes a sentence on the page.
 
         Raises:
-            gr.Error: There is none, or it cannot be read.
+            gr.Error: There is none, it cannot be read, or the model's answer is no number.
         """
         if file is None:
             raise gr.Error(texts("first_file"), print_exception=False)
@@ -81,6 +81,8 @@ class Answers:
         except XrayError as error:
             raise gr.Error(texts.error(error), print_exception=False) from None
         (finding,) = self.classifier.examine([image])
+        if not np.isfinite(finding.probabilities).all():
+            raise gr.Error(texts("no_number"), print_exception=False)
         scores = dict(zip(self.classifier.labels, finding.probabilities.tolist(), strict=True))
         return Seen(image, scores, self.classifier.maps(finding), coloured or finding.doubt, image.size)
 

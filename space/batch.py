@@ -100,7 +100,8 @@ def _examine(answers: Answers, item: Item, texts: Texts) -> tuple[np.ndarray | N
     if finding.doubt:
         width, height = image.size
         return None, texts(f"doubt_{finding.doubt}", width=width, height=height)
-    return finding.probabilities, ""
+    is_answer = np.isfinite(finding.probabilities).all()
+    return (finding.probabilities, "") if is_answer else (None, texts("no_number"))
 
 
 def _content(item: Item, max_bytes: int) -> bytes | Path:
