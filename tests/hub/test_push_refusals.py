@@ -6,6 +6,9 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
+from hub.contents import collect
+from hub.verify import verify_model
+from space.errors import ChestXrayError, UsageError
 from tests.hub.test_push import push
 from tests.hub_state import COMMIT, Repository
 
@@ -21,18 +24,17 @@ from tests.hub_state import COMMIT, Repository
         ("notes.txt", "not known"),
     ],
 )
-def test_what_does_not_belong_there_stops_the_push(hub, run, name, reason):
+def test_what_does_not_belong_there_stops_the_push(run, name, reason):
     (run / name).write_text("x")
-    done = push(hub, "model", run, "someone/tiny", "--dry-run")
-    assert done.returncode == 2
-    assert name in done.stderr
-    assert reason in done.stderr
+    with pytest.raises(UsageError, match=reason) as caught:
+        collect(run, "model")
+    assert name in str(caught.value)
 
 
-def test_a_link_stops_the_push(hub, run, tmp_path):
+def test_a_link_stops_the_push(run, tmp_path):
     (run / "figures" / "more.png").symlink_to(tmp_path / "elsewhere.png")
-    done = push(hub, "model", run, "someone/tiny", "--dry-run")
-    assert (done.returncode, "a link" in done.stderr) == (2, True)
+    with pytest.raises(UsageError, match="a link"):
+        collect(run, "model")
 
 
 def test_no_token_no_evaluation_no_folder_and_a_bad_name_are_usage_errors(hub, run, tmp_path):
@@ -62,14 +64,13 @@ def test_tampered_weights_are_not_published(hub, run):
     assert not hub.repositories
 
 
-def test_swapped_labels_are_not_published(hub, run):
+def test_swapped_labels_are_not_published(run):
     config = json.loads((run / "config.json").read_text())
     config["label_names"] = config["label_names"][::-1]
     config |= {"id2label": {"0": "PNEUMONIA", "1": "NORMAL"}, "label2id": {"PNEUMONIA": 0, "NORMAL": 1}}
     (run / "config.json").write_text(json.dumps(config))
-    done = push(hub, "model", run, "someone/tiny")
-    assert (done.returncode, "labels" in done.stderr) == (1, True)
-    assert not hub.repositories
+    with pytest.raises(ChestXrayError, match="labels"):
+        verify_model(run)
 
 
 def test_what_is_somebody_elses_is_not_replaced(hub, run):
@@ -109,23 +110,22 @@ def test_names_that_were_kept_do_not_become_public(hub, run, phantoms):
     assert not hub.requests
 
 
-def test_a_token_in_a_text_stops_the_push(hub, run):
+def test_a_token_in_a_text_stops_the_push(run):
     (run / "README.md").write_text((run / "README.md").read_text() + "\nhf_" + "a1B2" * 9)
-    done = push(hub, "model", run, "someone/tiny")
-    assert (done.returncode, "looks like a token" in done.stderr) == (2, True), done.stderr
+    with pytest.raises(UsageError, match="looks like a token"):
+        collect(run, "model")
 
 
 @pytest.mark.parametrize("change", ["threshold", "guard"])
-def test_another_threshold_or_guard_is_not_published(hub, run, change):
+def test_another_threshold_or_guard_is_not_published(run, change):
     if change == "guard":
         (run / "guard.safetensors").unlink()
     else:
         config = json.loads((run / "config.json").read_text())
         config["operating_point"]["threshold"] = 0.01
         (run / "config.json").write_text(json.dumps(config))
-    done = push(hub, "model", run, "someone/tiny")
-    assert (done.returncode, "the run recorded" in done.stderr) == (1, True), done.stderr
-    assert not hub.repositories
+    with pytest.raises(ChestXrayError, match="the run recorded"):
+        verify_model(run)
 
 
 def test_a_branchs_name_is_no_tag(hub, run):
