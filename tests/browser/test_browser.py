@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.phantoms import draw_phantom
 from tests.server import running_app
 
+expect.set_options(timeout=60_000)  # milliseconds: its own five seconds are few on a busy machine
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -104,11 +105,11 @@ def test_the_map_can_be_downloaded(page, tmp_path):
 def test_what_is_no_chest_xray_is_refused_and_shown_only_if_asked_for(page, pictures):
     clear(page)
     upload(page, pictures / "noise.png")
-    expect(page.get_by_text("Not classified.")).to_be_visible()
+    expect(page.get_by_text("Not classified.").first).to_be_visible()
     expect(page.get_by_test_id("label-output-value")).to_have_count(0)
     page.get_by_role("checkbox").check()
     expect(page.get_by_test_id("label-output-value")).to_be_visible()
-    expect(page.get_by_text("This answer means nothing.")).to_be_visible()
+    expect(page.get_by_text("This answer means nothing.").first).to_be_visible()
     page.get_by_role("checkbox").uncheck()
     expect(page.get_by_test_id("label-output-value")).to_have_count(0)
 
@@ -149,8 +150,8 @@ def test_the_browsers_language_is_spoken_and_can_be_changed(visit, pictures):
     page = visit(locale="ru-RU", width=375)
     expect(page.get_by_text("не медицинское изделие")).to_be_visible()
     upload(page, pictures / "noise.png")
-    expect(page.get_by_text("Не классифицировано.")).to_be_visible()
+    expect(page.get_by_text("Не классифицировано.").first).to_be_visible()
     page.get_by_role("radio", name="English").check()
-    expect(page.get_by_text("Not classified.")).to_be_visible()
+    expect(page.get_by_text("Not classified.").first).to_be_visible()
     expect(page.get_by_text("not a medical device").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
