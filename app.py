@@ -28,6 +28,7 @@ def build_demo(model: str | None = None):
         UsageError: The model cannot be loaded, or a setting makes no sense (see `space.settings`).
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it at the moment it is imported
+    settings = read_settings()
     import torch
 
     from space.answers import Answers
@@ -35,7 +36,6 @@ def build_demo(model: str | None = None):
     from space.model_files import ModelFacts
     from space.ui import build_ui
 
-    settings = read_settings()
     chosen, revision = model or os.environ.get("MODEL_ID"), None
     trusted = os.environ.get("TRUST_REMOTE_CODE") == "1"
     if not chosen and PIN.is_file():

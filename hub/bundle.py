@@ -34,7 +34,7 @@ def build_bundle(source: Path, folder: Path) -> Contents:
     Raises:
         UsageError: The run was not pushed yet.
     """
-    results, pin = read_results(source), _pin(source)
+    results, pin = read_results(source), pin_of(source)
     shutil.copy2(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "space", folder / "space", ignore=NOT_COPIED)
     shutil.copy2(ROOT / "space" / "requirements.txt", folder)
@@ -53,8 +53,8 @@ def build_bundle(source: Path, folder: Path) -> Contents:
     return Contents({path.relative_to(folder).as_posix(): path for path in paths}, [])
 
 
-def _pin(source: Path) -> dict[str, str] | None:
-    """The pushed commit of a run folder; None for the bundled model, which needs none.
+def pin_of(source: Path) -> dict[str, str] | None:
+    """{"model": repository, "revision": commit} of a pushed run folder; None for the bundled model, which needs none.
 
     Raises:
         UsageError: The run was not pushed.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub.utils import disable_progress_bars
 
-from hub.bundle import BUNDLED, build_bundle
+from hub.bundle import build_bundle, pin_of
 from hub.contents import Contents, collect, with_name
 from hub.remote import Pushed, Target, check_arrived, check_model, check_token, push
 from hub.source_checks import check_dataset, check_run, verify_in_fresh_process
@@ -85,12 +85,8 @@ def publish(args: argparse.Namespace, contents: Contents) -> None:
         print_plan(args, contents)
         return
     check_token()
-    if args.kind == "space" and args.source.resolve() != BUNDLED:
-        pushed = json.loads((args.source / "pushed.json").read_text(encoding="utf-8"))
-        if check_model(pushed["repo"], pushed["commit"]):
-            print(
-                f"note: {pushed['repo']} is private: the Space needs a secret HF_TOKEN that may read it (its settings)"
-            )
+    if args.kind == "space" and (pin := pin_of(args.source)) and check_model(pin["model"], pin["revision"]):
+        print(f"note: {pin['model']} is private: the Space needs a secret HF_TOKEN that may read it (its settings)")
     verify = verify_in_fresh_process if args.kind == "model" else None
     if verify:
         verify(args.source)

@@ -108,27 +108,21 @@ class Page:
         painted = [self.slider, self.download, self.note]
         how = [self.target, self.opacity, self.colours, self.language]
         asked = [self.file, self.anyway, self.language]
-        look = gr.on([self.file.upload, self.button.click], self._look, asked, looked, api_visibility="private")
-        again = self.anyway.input(self._look_again, [self.seen, *asked[1:]], looked[1:3], **SILENT)
-        for event in (look, again):
-            event.then(self._paint, [self.seen, self.anyway, *how], painted, **SILENT)
-        settled = [self.target.input, self.opacity.change, self.colours.input]
-        paint = {"trigger_mode": "always_last"} | SILENT
-        gr.on(settled, self._paint, [self.seen, self.anyway, *how], painted, **paint)
+        look = {"fn": self._look, "inputs": asked, "outputs": looked, "api_visibility": "private"}
+        again = {"fn": self._look_again, "inputs": [self.seen, *asked[1:]], "outputs": looked[1:3]} | SILENT
+        paint = {"fn": self._paint, "inputs": [self.seen, self.anyway, *how], "outputs": painted} | SILENT
+        gr.on([self.file.upload, self.button.click], **look).then(**paint)
+        self.anyway.input(**again).then(**paint)
+        gr.on([self.target.input, self.opacity.change, self.colours.input], **paint, trigger_mode="always_last")
         self.file.clear(lambda: [None] * 7, None, looked + painted, **SILENT)
-        self.pasted.upload(lambda path: path, self.pasted, self.file, **SILENT).then(
-            self._look, asked, looked, api_visibility="private"
-        ).then(self._paint, [self.seen, self.anyway, *how], painted, **SILENT)
+        self.pasted.upload(lambda path: path, self.pasted, self.file, **SILENT).then(**look).then(**paint)
         if self.settings.allow_url_input:
-            gr.on([self.fetch.click, self.url.submit], self._fetch, [self.url, self.language], self.file,
-                  api_visibility="private").success(
-                self._look, asked, looked, api_visibility="private"
-            ).then(self._paint, [self.seen, self.anyway, *how], painted, **SILENT)  # fmt: skip
+            fetch_it = {"fn": self._fetch, "inputs": [self.url, self.language], "outputs": self.file}
+            given = gr.on([self.fetch.click, self.url.submit], **fetch_it, api_visibility="private")
+            given.success(**look).then(**paint)
         self.run.click(self._batch, [self.files, self.language], [self.table, self.csv], api_visibility="private")
         components = [component for component, _ in self._texts]
-        self.language.change(self._relabel, self.language, components, **SILENT).then(
-            self._look_again, [self.seen, *asked[1:]], looked[1:3], **SILENT
-        ).then(self._paint, [self.seen, self.anyway, *how], painted, **SILENT)
+        self.language.change(self._relabel, self.language, components, **SILENT).then(**again).then(**paint)
         demo.load(self._greet, None, self.language, **SILENT)
 
     def _greet(self, request: gr.Request) -> str:

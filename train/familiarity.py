@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from space.gradcam import split
+from space.gradcam import split as split_network
 from space.guard import Guard, Subspace, coarse_copy, thumbnail
 from train.batches import Normaliser, PixelDataset
 
@@ -22,41 +22,48 @@ THUMBNAIL_AXES, EMBEDDING_AXES = 16, 64
 MARGIN, WITHIN = 1.4, 0.99
 
 
-def fit_guard(model: nn.Module, training: PixelDataset, validation: PixelDataset, normalise: Normaliser) -> Guard:
-    """Fit a guard: subspaces on training pictures, scales and threshold on validation pictures.
+Description = tuple[np.ndarray, np.ndarray]  # thumbnails (N, 1024) and embeddings (N, C) of N pictures
 
-    Args:
-        model: The finished classifier.
-        training: The training split.
-        validation: The validation split.
-        normalise: Pixels -> the model's input.
-    """
-    rows = np.unique(np.linspace(0, len(training) - 1, min(MOST_PICTURES, len(training))).astype(int))
-    seen = describe(model, training.pixels[rows], normalise)
-    spaces = [_subspace(vectors, axes) for vectors, axes in zip(seen, (THUMBNAIL_AXES, EMBEDDING_AXES), strict=True)]
-    held_out = describe(model, validation.pixels, normalise)
-    distances = np.stack([space.distances(vectors) for space, vectors in zip(spaces, held_out, strict=True)], axis=1)
+
+def fit_guard(training: Description, validation: Description) -> Guard:
+    """Fit a guard: subspaces on training pictures, scales and threshold on validation pictures (see `describe`)."""
+    spaces = [
+        _subspace(vectors, axes) for vectors, axes in zip(training, (THUMBNAIL_AXES, EMBEDDING_AXES), strict=True)
+    ]
+    distances = np.stack([space.distances(vectors) for space, vectors in zip(spaces, validation, strict=True)], axis=1)
     centre, scale = np.median(distances, axis=0), np.maximum(distances.std(axis=0), 1e-6)
     threshold = MARGIN * float(np.quantile(((distances - centre) / scale).sum(axis=1), WITHIN))
     return Guard(*spaces, centre, scale, threshold)
 
 
-def accepted_share(guard: Guard, model: nn.Module, pixels: PixelDataset, normalise: Normaliser) -> float:
-    """The share of a split's pictures that a guard lets pass."""
-    return float(np.mean(guard.distances(*describe(model, pixels.pixels, normalise)) <= guard.threshold))
+def some_rows(split: PixelDataset) -> np.ndarray:
+    """Places of up to `MOST_PICTURES` pictures of a split, evenly spread."""
+    return np.unique(np.linspace(0, len(split) - 1, min(MOST_PICTURES, len(split))).astype(int))
 
 
-def describe(model: nn.Module, pixels: np.ndarray, normalise: Normaliser) -> tuple[np.ndarray, np.ndarray]:
-    """Thumbnails (N, 1024) and embeddings (N, C) of pictures (N, H, W) uint8."""
-    thumbnails = np.stack([thumbnail(coarse_copy(Image.fromarray(picture))) for picture in pixels])
-    return thumbnails, np.concatenate(list(_embeddings(model, pixels, normalise)))
+def describe(
+    model: nn.Module, split: PixelDataset, normalise: Normaliser, rows: np.ndarray | None = None
+) -> Description:
+    """What a guard looks at.
+
+    Args:
+        model: The finished classifier.
+        split: Pixels.
+        normalise: Pixels -> the model's input.
+        rows: Which pictures; None for all, in order.
+    """
+    rows = np.arange(len(split)) if rows is None else rows
+    thumbnails = np.stack([thumbnail(coarse_copy(Image.fromarray(picture))) for picture in split.pixels[rows]])
+    return thumbnails, np.concatenate(list(_embeddings(model, split, normalise, rows)))
 
 
 @torch.no_grad()
-def _embeddings(model: nn.Module, pixels: np.ndarray, normalise: Normaliser) -> Iterator[np.ndarray]:
-    features_of, _ = split(model.eval())
-    for start in range(0, len(pixels), BATCH_SIZE):
-        batch = torch.from_numpy(np.array(pixels[start : start + BATCH_SIZE])).unsqueeze(1)  # the cache is read-only
+def _embeddings(
+    model: nn.Module, pixels: PixelDataset, normalise: Normaliser, rows: np.ndarray
+) -> Iterator[np.ndarray]:
+    features_of, _ = split_network(model.eval())
+    for start in range(0, len(rows), BATCH_SIZE):
+        batch = pixels.take(rows[start : start + BATCH_SIZE])
         yield features_of(normalise(batch)).float().mean(dim=(2, 3)).cpu().numpy()
 
 

@@ -21,7 +21,7 @@ from train.control import METRICS
 from train.data import Data
 from train.evaluation import Answers, Task, ask, evaluate
 from train.external import External, judge_external
-from train.familiarity import accepted_share, fit_guard
+from train.familiarity import describe, fit_guard, some_rows
 from train.figures import Shown, save_figures
 from train.golden import write_golden
 from train.inference import predict_logits
@@ -169,9 +169,11 @@ def appraise(folder: Path, facts: dict, subject: Subject, external: External | N
 def _guard(folder: Path, subject: Subject, names: list[str]) -> dict:
     """Write guard.safetensors; returns its threshold and the share of each split's pictures that it lets pass."""
     model, pixels, normalise = subject.model, subject.pixels, subject.normalise
-    guard = fit_guard(model, pixels["train"], pixels["validation"], normalise)
+    described = {name: describe(model, pixels[name], normalise) for name in names}
+    seen = describe(model, pixels["train"], normalise, some_rows(pixels["train"]))
+    guard = fit_guard(seen, described["validation"])
     guard.save(folder / GUARD_FILE)
-    accepted = {name: accepted_share(guard, model, pixels[name], normalise) for name in names}
+    accepted = {name: float(np.mean(guard.distances(*one) <= guard.threshold)) for name, one in described.items()}
     return {"threshold": guard.threshold, "accepted": accepted}
 
 
