@@ -1,80 +1,67 @@
 """The web demo: label probabilities and Grad-CAM for chest X-rays.
 
-python app.py [--model REPO_OR_DIR]     (or the environment variable MODEL_ID; TRUST_REMOTE_CODE=1 for chest CNNs)
+python app.py [--model DIR_OR_REPO@COMMIT[,…]]     (or the environment variable MODEL_ID)
 """
 
 import argparse
-import json
 import os
-from pathlib import Path
+import signal
+import sys
 
-from space.errors import UsageError, run_cli
-from space.settings import read_settings
+from space.errors import run_cli
+from space.model_ids import choose_models
+from space.settings import read_port, read_settings
+from space.uploads import prepare
 
-DEFAULT_MODEL = Path(__file__).parent / "space" / "default-model"
-PIN = Path(__file__).with_name("model.json")  # in a Space that hub.push made: the model and its commit
 
-
-def build_demo(model: str | None = None):
-    """Load a model and build the page around it.
+def build_demo(models: str | None = None):
+    """Load models and build the page around them.
 
     Args:
-        model: Folder or Hub repository; None: `MODEL_ID`, else what model.json pins, else the bundled model.
+        models: See `space.model_ids.choose_models`.
 
     Returns:
         The page, as `gradio.Blocks`.
 
     Raises:
-        UsageError: The model cannot be loaded, or a setting makes no sense (see `space.settings`).
+        UsageError: A model cannot be loaded, or a setting makes no sense (see `space.settings`).
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it at the moment it is imported
-    settings = read_settings()
+    prepare()
+    settings, (chosen, trusted) = read_settings(), choose_models(models)
     import torch
 
     from space.answers import Answers
-    from space.classifier import Classifier
-    from space.model_files import ModelFacts
     from space.ui import build_ui
 
-    chosen, revision = model or os.environ.get("MODEL_ID"), None
-    trusted = os.environ.get("TRUST_REMOTE_CODE") == "1"
-    if not chosen and PIN.is_file():
-        pin = json.loads(PIN.read_text(encoding="utf-8"))
-        chosen, revision, trusted = pin["model"], pin["revision"], pin["trust_remote_code"]
-    chosen = chosen or str(DEFAULT_MODEL)
-    classifier = Classifier.load(chosen, revision, trusted)
-    if classifier.backend != "torch":
+    answers = [Answers.load(one, trusted, settings) for one in chosen]
+    if all(one.classifier.backend != "torch" for one in answers):
         torch.set_num_threads(1)  # torch has little left to do, and its waiting threads take the cores from OpenVINO
-    return build_ui(Answers(classifier, ModelFacts.load(chosen, revision), settings))
-
-
-def _port() -> int | None:
-    """The port that the environment asks for, checked before gradio is imported, which would fail with a traceback."""
-    port = os.environ.get("GRADIO_SERVER_PORT")
-    if port is not None and not (port.isdecimal() and 0 < int(port) < 2**16):
-        raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number, 1 to 65535.")
-    return None if port is None else int(port)
+    return build_ui(answers, settings)
 
 
 def main() -> None:
-    """Command line of the demo; gradio itself follows GRADIO_SERVER_NAME."""
+    """Command line of the demo; gradio itself follows GRADIO_SERVER_NAME and GRADIO_MCP_SERVER."""
     parser = argparse.ArgumentParser(description="Web demo: label probabilities and Grad-CAM for chest X-rays")
-    parser.add_argument("--model", help="model folder or Hub repository (default: MODEL_ID, else the bundled model)")
-    model, port = parser.parse_args().model, _port()
-    demo = build_demo(model)
-    import gradio as gr
-
+    what = "up to five folders of models, or repositories as OWNER/NAME@COMMIT (default: MODEL_ID, else the bundled)"
+    parser.add_argument("--model", metavar="MODEL[,MODEL…]", help=what)
+    models, port = parser.parse_args().model, read_port()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordinary end, which deletes the uploads
+    demo = build_demo(models)
     from space.gateway import Gateway
+    from space.theme import CSS, build_theme
 
     # A port that was asked for is meant: without `server_port` gradio would take the next free one in silence. Uploads
     # are X-rays: no history of runs in the visitor's browser.
+    settings = read_settings()
     demo.launch(
         server_port=port,
-        max_file_size=read_settings().limits.max_bytes,
+        max_file_size=settings.limits.max_bytes,
         run_history=False,
-        app_kwargs={"middleware": [(Gateway, (), {})]},
+        app_kwargs={"middleware": [(Gateway, (settings,), {})]},
         footer_links=["api", "settings"],
-        theme=gr.themes.Default(font="system-ui", font_mono="ui-monospace"),
+        theme=build_theme(),
+        css=CSS,
     )
 
 

@@ -1,7 +1,6 @@
 """What the page and the API answer: files in, probabilities, maps and sentences out."""
 
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
@@ -12,6 +11,7 @@ from space.classifier import Classifier, decide
 from space.errors import XrayError
 from space.gradcam import overlay
 from space.model_files import ModelFacts
+from space.model_ids import ModelId
 from space.settings import Settings
 from space.texts import Texts
 from space.xray import read_xray
@@ -21,9 +21,10 @@ LONGEST_SIDE = 1024  # pixels of pictures that are shown; maps are far coarser a
 
 @dataclass(frozen=True)
 class Seen:
-    """One picture that was looked at.
+    """One picture that a model looked at.
 
     Attributes:
+        model: What the page calls the model.
         image: The picture, mode "L"; what a session remembers is shrunk.
         scores: {label: probability}.
         maps: Grad-CAM of every class, (K, h, w).
@@ -31,16 +32,12 @@ class Seen:
         size: Width and height in pixels of the picture as it came.
     """
 
+    model: str
     image: Image.Image
     scores: dict[str, float]
     maps: np.ndarray
     doubt: str | None
     size: tuple[int, int]
-
-
-def new_file(name: str) -> Path:
-    """Where to write a file that visitors may fetch; it is deleted with the uploads."""
-    return Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / name
 
 
 class Answers:
@@ -54,9 +51,20 @@ class Answers:
 
     def __init__(self, classifier: Classifier, facts: ModelFacts, settings: Settings):
         self.classifier, self.facts, self.settings = classifier, facts, settings
+        self.name = facts.model.shown
 
-    def read(self, file: str) -> tuple[Image.Image, str | None]:
-        """Read a file; returns the picture and "colour" where it has colours, which no radiograph has.
+    @classmethod
+    def load(cls, model: ModelId, trust_remote_code: bool, settings: Settings) -> "Answers":
+        """Load a model and what its repository says of it.
+
+        Raises:
+            UsageError: See `Classifier.load`.
+        """
+        classifier = Classifier.load(model.name, model.revision, trust_remote_code)
+        return cls(classifier, ModelFacts.load(model), settings)
+
+    def read(self, file: str | Path | bytes) -> tuple[Image.Image, str | None]:
+        """Read a file, or its content; returns the picture and "colour" where it has colours, which no radiograph has.
 
         Raises:
             XrayError: It cannot be read.
@@ -84,7 +92,8 @@ class Answers:
         if not np.isfinite(finding.probabilities).all():
             raise gr.Error(texts("no_number"), print_exception=False)
         scores = dict(zip(self.classifier.labels, finding.probabilities.tolist(), strict=True))
-        return Seen(image, scores, self.classifier.maps(finding), coloured or finding.doubt, image.size)
+        doubt = coloured or finding.doubt
+        return Seen(self.name, image, scores, self.classifier.maps(finding), doubt, image.size)
 
     def reason(self, seen: Seen, texts: Texts) -> str:
         """Why a picture is doubted, in a sentence."""
@@ -124,7 +133,7 @@ class Answers:
         """The same for a session to remember: the picture no larger than a page shows it."""
         image = seen.image.copy()
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        return Seen(image, seen.scores, seen.maps, seen.doubt, seen.size)
+        return replace(seen, image=image)
 
     def overlay(self, seen: Seen, label: str, opacity: float, colours: str) -> tuple[Image.Image, bool]:
         """A class's map over the picture, without asking the model again; and whether the map is empty."""

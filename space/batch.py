@@ -1,20 +1,21 @@
 """Many pictures at a time: files and zip archives in, a row each out."""
 
 import csv
+import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import gradio as gr
 import numpy as np
 
-from space.answers import Answers, new_file
+from space.answers import Answers
 from space.classifier import decide
 from space.errors import XrayError
 from space.in_order import in_order
 from space.texts import Texts
-from space.xray import read_xray
+from space.uploads import new_file
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
 
@@ -85,23 +86,42 @@ def header(answers: Answers, texts: Texts) -> list[str]:
 
 
 def rows(answers: Answers, items: Sequence[Item], texts: Texts) -> Iterator[list[str]]:
-    """Classify pictures; yields a row each, in order."""
-    return in_order(lambda item: _row(answers, item.name, *_examine(answers, item, texts)), items)
+    """Classify pictures; yields a row each, in order. Those that time does not suffice for are said to be left out."""
+    deadline = time.monotonic() + answers.settings.max_seconds
+
+    def row(item: Item) -> list[str]:
+        if time.monotonic() > deadline:
+            return _row(answers, item.name, None, texts("too_late", seconds=answers.settings.max_seconds))
+        return _row(answers, item.name, *_examine(answers, item, texts))
+
+    return in_order(row, items)
 
 
-def _examine(answers: Answers, item: Item, texts: Texts) -> tuple[np.ndarray | None, str]:
-    """Probabilities and "", or None and why there are none."""
-    limits = answers.settings.limits
+def compare(models: Collection[Answers], file: str, anyway: bool, texts: Texts) -> tuple[list[str], list[list[str]]]:
+    """What several models, whose labels may differ, say of one file: a table with a column for each, and its head."""
+    said = []
+    for answers in models:
+        row = _row(answers, answers.name, *_examine(answers, Item("", Path(file)), texts, anyway))
+        said.append(dict(zip(header(answers, texts)[1:], row[1:], strict=True)))
+    lines = list(dict.fromkeys(line for of_one in said for line in of_one if line != texts("column_problem")))
+    table = [[line, *(of_one.get(line, "") for of_one in said)] for line in [*lines, texts("column_problem")]]
+    return [texts("choose_model"), *(answers.name for answers in models)], table
+
+
+def _examine(answers: Answers, item: Item, texts: Texts, anyway: bool = False) -> tuple[np.ndarray | None, str]:
+    """Probabilities and "", or None and why there are none; `anyway`, both where the picture is doubted."""
     try:
-        image = read_xray(_content(item, limits.max_bytes), limits, strict=True).image
+        image, doubt = answers.read(_content(item, answers.settings.limits.max_bytes))
     except XrayError as error:
-        return None, texts("doubt_colour") if error.code == "colour" else texts.error(error)
+        return None, texts.error(error)
+    if doubt and not anyway:
+        return None, texts(f"doubt_{doubt}")
     (finding,) = answers.classifier.examine([image])
-    if finding.doubt:
-        width, height = image.size
-        return None, texts(f"doubt_{finding.doubt}", width=width, height=height)
-    is_answer = np.isfinite(finding.probabilities).all()
-    return (finding.probabilities, "") if is_answer else (None, texts("no_number"))
+    if not np.isfinite(finding.probabilities).all():
+        return None, texts("no_number")
+    width, height = image.size
+    problem = texts(f"doubt_{doubt or finding.doubt}", width=width, height=height) if doubt or finding.doubt else ""
+    return (finding.probabilities if anyway or not problem else None), problem
 
 
 def _content(item: Item, max_bytes: int) -> bytes | Path:
@@ -120,7 +140,7 @@ def _row(answers: Answers, name: str, scores: np.ndarray | None, problem: str) -
     if scores is None:
         return [name, "", *([""] if point else []), *("" for _ in labels), problem]
     decided = [labels[int(decide(scores[None], rule, labels)[0])] for rule in ([None, point] if point else [None])]
-    return [name, *decided, *(f"{score:.4f}" for score in scores), ""]
+    return [name, *decided, *(f"{score:.4f}" for score in scores), problem]
 
 
 def save_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> str:

@@ -10,15 +10,25 @@ import socket
 import ssl
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from space.errors import XrayError
+from space.uploads import new_file
 
 PORTS = {"http": 80, "https": 443}
 MOST_REDIRECTS = 3
 SECONDS = 10.0  # for everything together
 CHUNK = 2**16
 REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def fetch_to_file(url: str, max_bytes: int) -> Path:
+    """Like `fetch`; returns where the file is, beside visitors' uploads."""
+    content = fetch(url, max_bytes)
+    path = new_file("fetched")
+    path.write_bytes(content)
+    return path
 
 
 def fetch(url: str, max_bytes: int) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
-HUB = "https://huggingface.co"
+from space.model_ids import ModelId
 
 
 def find_file(name: str, file: str, revision: str | None) -> Path | None:
@@ -33,23 +33,23 @@ class ModelFacts:
     """What a model's card and results.json tell visitors.
 
     Attributes:
-        link: Its name, in Markdown, leading to that revision on the Hub.
+        model: Where it is.
         card: Its card in Markdown, without front matter and figures; "" if it has none.
         positive: The class whose probability `bins` count, or None: that of the most likely class.
         prevalence: {label: share in validation}; empty if nothing is known.
         bins: [n, k] of each bin of equal width of that probability in validation: of n pictures it was true for k.
     """
 
-    link: str
+    model: ModelId
     card: str
     positive: str | None
     prevalence: dict[str, float]
     bins: list[list[int]]
 
     @classmethod
-    def load(cls, name: str, revision: str | None) -> "ModelFacts":
+    def load(cls, model: ModelId) -> "ModelFacts":
         """Read them; a damaged or missing results.json counts as nothing known."""
-        card, results = find_file(name, "README.md", revision), find_file(name, "results.json", revision)
+        card, results = (find_file(model.name, file, model.revision) for file in ("README.md", "results.json"))
         text = card.read_text(encoding="utf-8") if card else ""
         try:
             found = json.loads(results.read_text(encoding="utf-8")) if results else {}
@@ -58,7 +58,7 @@ class ModelFacts:
             known = (positive, dict(validation["prevalence"]), [[int(n), int(k)] for n, k in validation["bins"]])
         except (ValueError, KeyError, TypeError):
             known = (None, {}, [])
-        return cls(_link(name, revision), _plain(text), *known)
+        return cls(model, _plain(text), *known)
 
     def bin_of(self, probabilities: dict[str, float]) -> tuple[float, float, int, int] | None:
         """Where probabilities fall in validation: the bin's bounds, its pictures, and of how many it was true."""
@@ -67,13 +67,6 @@ class ModelFacts:
         confidence = probabilities[self.positive] if self.positive else max(probabilities.values())
         number = min(int(confidence * len(self.bins)), len(self.bins) - 1)
         return number / len(self.bins), (number + 1) / len(self.bins), *self.bins[number]
-
-
-def _link(name: str, revision: str | None) -> str:
-    if Path(name).is_dir():
-        return f"`{Path(name).resolve().name}`"
-    shown = f"{name}@{revision[:7]}" if revision else name
-    return f"[`{shown}`]({HUB}/{name}/tree/{revision or 'main'})"
 
 
 def _plain(card: str) -> str:

@@ -1,5 +1,6 @@
 """What whoever runs the page may set, by environment variables."""
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ class Settings:
         max_batch_files: Most pictures of a batch.
         max_queue: Requests that may wait; further ones are told to come back.
         concurrency: Requests of a kind that are worked on at once.
+        max_seconds: For the pictures of a batch, after which the rest is left out; and for a request to arrive.
         allow_url_input: 1: pictures may be fetched from an address; 0: they may not. By default only where the page
             can be reached from this machine alone.
     """
@@ -29,12 +31,27 @@ class Settings:
     max_batch_files: int = 200
     max_queue: int = 64
     concurrency: int = 2
+    max_seconds: int = 120
     allow_url_input: int = 0
 
     @property
     def limits(self) -> Limits:
         """What the reader accepts."""
         return Limits(self.max_upload_mb * 10**6, self.max_pixels)
+
+
+def read_port(environment: Mapping[str, str] = os.environ) -> int | None:
+    """The port that is asked for, if any; what gradio would answer with a traceback is refused before.
+
+    Raises:
+        UsageError: `GRADIO_SERVER_PORT` is no port, or `GRADIO_MCP_SERVER` asks for a package that is not here.
+    """
+    if environment.get("GRADIO_MCP_SERVER", "").lower() == "true" and not importlib.util.find_spec("mcp"):
+        raise UsageError("GRADIO_MCP_SERVER is set, but its package is not installed: pip install 'gradio[mcp]'.")
+    port = environment.get("GRADIO_SERVER_PORT")
+    if port is not None and not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number, 1 to 65535.")
+    return None if port is None else int(port)
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -1,6 +1,7 @@
 """The app as a process of its own, for tests that talk to it as a client or a browser does."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,35 +10,52 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TextIO
 
 from tests.conftest import REPOSITORY
 
 
 @contextmanager
-def running_app(*arguments: str | Path, folder: Path = REPOSITORY, **environment: str) -> Iterator[str]:
-    """Start `python app.py ARGUMENTS` in a folder on a free port; yields its address and stops it afterwards."""
+def running_app(
+    *arguments: str | Path,
+    folder: Path = REPOSITORY,
+    end: str = "SIGTERM",
+    log: Path | None = None,
+    **environment: str,
+) -> Iterator[str]:
+    """Start `python app.py ARGUMENTS` in a folder on a free port; yields its address and stops it afterwards.
+
+    Args:
+        arguments: Of the command line.
+        folder: Where app.py is.
+        end: The signal that stops it.
+        log: Where its output goes; None: nowhere, unless it stops by itself.
+        environment: Variables.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "app.py", *map(str, arguments)]
     variables = os.environ | {"GRADIO_SERVER_PORT": str(port)} | environment
-    process = subprocess.Popen(
-        command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait(address, process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    address = f"http://127.0.0.1:{port}"
+    # No pipe: a server that prints much would wait for someone to read.
+    with log.open("w+") if log else TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            _wait(address, process, output)
+            yield address
+        finally:
+            process.send_signal(signal.Signals[end])
+            process.wait(timeout=20)
 
 
-def _wait(address: str, process: subprocess.Popen, seconds: float = 120) -> None:
+def _wait(address: str, process: subprocess.Popen, log: TextIO, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"the app stopped:\n{process.stdout.read()}")
+            log.seek(0)
+            raise RuntimeError(f"the app stopped:\n{log.read()}")
         try:
             with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - our own loopback address
                 return

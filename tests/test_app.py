@@ -22,7 +22,7 @@ from train.recipe import ModelRecipe
 
 @pytest.fixture(scope="module")
 def client(run_folder):
-    with running_app("--model", run_folder) as address:
+    with running_app("--model", run_folder, ALLOW_URL_INPUT="0") as address:
         yield Client(address, verbose=False)
 
 

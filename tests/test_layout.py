@@ -82,7 +82,7 @@ def test_the_repository_holds_no_data_and_no_unexpected_top_level():
     for name in names:
         assert not name.lower().endswith((".jpeg", ".jpg", ".dcm", ".parquet", ".npy", ".zip")), name
         if name.lower().endswith(".png"):
-            allowed = (f"{model}/figures/", "tests/browser/screenshots/", "train/studies/")
+            allowed = (f"{model}/figures/", "space/examples/", "tests/browser/screenshots/", "train/studies/")
             assert name.startswith(allowed), name
         if not name.startswith(model):
             assert (REPOSITORY / name).stat().st_size < 1_000_000, name

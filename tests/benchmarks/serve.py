@@ -64,16 +64,26 @@ def median_ms(work, n: int = REQUESTS) -> float:
     return statistics.median(taken[3:]) * 1000
 
 
+class Refused(Exception):
+    """The server did not answer with probabilities, but with a reason."""
+
+
 def ask(http: httpx2.Client, address: str, path: Path) -> dict[str, float]:
-    """Upload a picture and have it classified, by plain HTTP."""
+    """Upload a picture and have it classified, by plain HTTP.
+
+    Raises:
+        Refused: The server is busy, or does not like the picture.
+    """
     with path.open("rb") as file:
         uploaded = http.post(f"{address}/gradio_api/upload", files={"files": (path.name, file)})
     data = [{"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}, False]
-    job = http.post(f"{address}/gradio_api/call/classify", json={"data": data}).json()["event_id"]
-    events = http.get(f"{address}/gradio_api/call/classify/{job}").text
+    job = http.post(f"{address}/gradio_api/call/classify", json={"data": data})
+    if job.status_code != 200:
+        raise Refused(job.text)
+    events = http.get(f"{address}/gradio_api/call/classify/{job.json()['event_id']}").text
     kind, answer = (line.partition(": ")[2] for line in events.strip().splitlines()[-2:])
     if kind != "complete":
-        raise RuntimeError(events)
+        raise Refused(events)
     return {one["label"]: one["confidence"] for one in json.loads(answer)[0]["confidences"]}
 
 
@@ -105,7 +115,7 @@ def load(address: str, paths: list[Path], expected: list[dict], clients: int, se
                 start = time.perf_counter()
                 try:
                     answer = ask(http, address, paths[index])
-                except RuntimeError:
+                except Refused:
                     refused += 1
                     continue
                 slowest = max(slowest, time.perf_counter() - start)

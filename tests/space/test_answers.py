@@ -9,9 +9,8 @@ import torch
 
 from space.answers import Answers
 from space.batch import Item, rows
-from space.classifier import Classifier
 from space.gradcam import network_of
-from space.model_files import ModelFacts
+from space.model_ids import ModelId
 from space.settings import Settings
 from space.texts import ALL
 from tests.phantoms import draw_phantom
@@ -24,7 +23,7 @@ def phantom(tmp_path):
 
 
 def answers(run_folder, **changes) -> Answers:
-    return Answers(Classifier.load(run_folder), ModelFacts.load(str(run_folder), None), Settings(**changes))
+    return Answers.load(ModelId(str(run_folder)), False, Settings(**changes))
 
 
 def test_scores_that_are_no_numbers_are_a_sentence(run_folder, phantom, monkeypatch):

@@ -6,12 +6,13 @@ import shutil
 import pytest
 
 from space.model_files import ModelFacts, find_file
+from space.model_ids import ModelId
 from tests.conftest import DEFAULT_MODEL
 
 
 def test_the_bundled_models_facts():
-    facts = ModelFacts.load(str(DEFAULT_MODEL), None)
-    assert facts.link == "`default-model`"
+    facts = ModelFacts.load(ModelId(str(DEFAULT_MODEL)))
+    assert facts.model.link == "`default-model`"
     assert facts.positive == "PNEUMONIA"
     assert sum(n for n, _ in facts.bins) == 524
     assert facts.card.lstrip().startswith("# mobilenetv2-pneumonia")
@@ -21,25 +22,25 @@ def test_the_bundled_models_facts():
 
 def test_scores_fall_into_the_bin_of_the_positive_class_or_of_the_highest():
     bins = [[n, n // 2] for n in range(15)]
-    binary = ModelFacts("", "", "ILL", {"WELL": 0.5, "ILL": 0.5}, bins)
+    binary = ModelFacts(ModelId("m"), "", "ILL", {"WELL": 0.5, "ILL": 0.5}, bins)
     assert binary.bin_of({"WELL": 0.98, "ILL": 0.02}) == pytest.approx((0, 1 / 15, 0, 0))
     assert binary.bin_of({"WELL": 0.0, "ILL": 1.0}) == pytest.approx((14 / 15, 1, 14, 7))
-    several = ModelFacts("", "", None, {}, bins)
+    several = ModelFacts(ModelId("m"), "", None, {}, bins)
     assert several.bin_of({"A": 0.3, "B": 0.5, "C": 0.2}) == pytest.approx((7 / 15, 8 / 15, 7, 3))
-    assert ModelFacts("", "", None, {}, []).bin_of({"A": 1.0}) is None
+    assert ModelFacts(ModelId("m"), "", None, {}, []).bin_of({"A": 1.0}) is None
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"recipe": 7}', "null"])
 def test_results_that_say_nothing_are_no_obstacle(tmp_path, content):
     shutil.copy(DEFAULT_MODEL / "README.md", tmp_path)
     (tmp_path / "results.json").write_text(content)
-    facts = ModelFacts.load(str(tmp_path), None)
+    facts = ModelFacts.load(ModelId(str(tmp_path)))
     assert (facts.positive, facts.bins) == (None, [])
     assert facts.card
 
 
 def test_a_model_without_card_and_results(tmp_path):
-    facts = ModelFacts.load(str(tmp_path), None)
+    facts = ModelFacts.load(ModelId(str(tmp_path)))
     assert (facts.card, facts.bins) == ("", [])
     assert find_file(str(tmp_path), "guard.safetensors", None) is None
 
@@ -48,4 +49,4 @@ def test_older_results_without_counts_are_no_obstacle(tmp_path):
     results = json.loads((DEFAULT_MODEL / "results.json").read_text())
     del results["calibration"]["splits"]["validation"]["bins"]
     (tmp_path / "results.json").write_text(json.dumps(results))
-    assert ModelFacts.load(str(tmp_path), None).bins == []
+    assert ModelFacts.load(ModelId(str(tmp_path))).bins == []
