@@ -39,6 +39,9 @@ $(VENV)/.setup: requirements.txt | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.test-setup: tests/requirements.txt $(VENV)/.setup
+# What gradio's MCP server needs lies apart: it wants an older pydantic than everything else here runs with.
+$(VENV)/.test-setup: tests/requirements.txt tests/requirements-mcp.txt $(VENV)/.setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	rm -rf $(VENV)/mcp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/mcp -r tests/requirements-mcp.txt
 	@touch $@

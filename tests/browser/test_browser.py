@@ -1,66 +1,18 @@
-"""The app in headless Chromium, as a visitor uses it."""
+"""One visitor goes through all tabs."""
 
 import csv
 import os
-import shutil
 
-import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.phantoms import draw_phantom
-from tests.server import running_app
-
-expect.set_options(timeout=60_000)  # milliseconds: its own five seconds are few on a busy machine
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+from tests.browser.conftest import clear, open_page, upload
 
 
 @pytest.fixture(scope="module")
-def visit():
-    """A function that opens the page as a new visitor."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        message = "Chromium is not installed (Debian: apt-get install chromium)"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    with running_app() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-
-        def open_page(width: int = 1100, **options) -> Page:
-            page = browser.new_context(viewport={"width": width, "height": 900}, **options).new_page()
-            page.set_default_timeout(60_000)
-            page.goto(address, wait_until="domcontentloaded")
-            page.get_by_role("tab").first.wait_for()
-            return page
-
-        yield open_page
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def page(visit) -> Page:
-    return visit(locale="en-US")
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A folder with a phantom, a page of noise and a letter that calls itself a picture."""
-    folder = tmp_path_factory.mktemp("upload")
-    draw_phantom(np.random.default_rng(3), pneumonia=True, width=600, height=540).save(folder / "phantom.png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)).save(folder / "noise.png")
-    (folder / "letter.png").write_text("Dear doctor")
-    return folder
-
-
-def upload(page: Page, path) -> None:
-    page.locator("input[type=file]").first.set_input_files(path)
-
-
-def clear(page: Page) -> None:
-    """Take the file away and see the page forget it."""
-    page.get_by_role("tab").first.click()
-    page.get_by_role("button", name="Clear").first.click()
-    expect(page.get_by_test_id("label-output-value")).to_have_count(0)
+def page(browser, address) -> Page:
+    return open_page(browser, address, locale="en-US")
 
 
 def shoot(page: Page, name: str) -> None:
@@ -144,14 +96,3 @@ def test_many_pictures_become_a_table_to_download(page, pictures, tmp_path):
 def test_the_models_card_is_there(page):
     page.get_by_role("tab", name="About").click()
     expect(page.get_by_text("What it looks at")).to_be_visible()
-
-
-def test_the_browsers_language_is_spoken_and_can_be_changed(visit, pictures):
-    page = visit(locale="ru-RU", width=375)
-    expect(page.get_by_text("не медицинское изделие")).to_be_visible()
-    upload(page, pictures / "noise.png")
-    expect(page.get_by_text("Не классифицировано.").first).to_be_visible()
-    page.get_by_role("radio", name="English").check()
-    expect(page.get_by_text("Not classified.").first).to_be_visible()
-    expect(page.get_by_text("not a medical device").first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 375
