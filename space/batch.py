@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import gradio as gr
 import numpy as np
+from PIL import Image
 
 from space.answers import Answers
 from space.classifier import decide
@@ -17,6 +18,7 @@ from space.in_order import in_order
 from space.texts import Texts
 from space.uploads import new_file
 
+AT_ONCE = 4  # pictures that one thread takes at a time
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
 
 
@@ -26,12 +28,12 @@ class Item:
 
     Attributes:
         name: As the visitor knows it.
-        path: The upload that it is, or that it lies in.
-        member: Its place in that zip archive; None if it is no archive.
+        source: The upload that it is, or the zip archive that it lies in, open for all threads.
+        member: Its place in that archive.
     """
 
     name: str
-    path: Path
+    source: Path | zipfile.ZipFile
     member: zipfile.ZipInfo | None = None
 
 
@@ -60,11 +62,11 @@ def _list(paths: Sequence[str], most: int) -> list[Item]:
             items.append(Item(path.name, path))
             continue
         try:
-            with zipfile.ZipFile(path) as archive:
-                members = [member for member in archive.infolist() if _is_picture(member)]
+            archive = zipfile.ZipFile(path)
+            members = [member for member in archive.infolist() if _is_picture(member)]
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
             raise XrayError("damaged", f"The archive {path.name!r} is damaged.") from None
-        items += [Item(PurePosixPath(member.filename).name, path, member) for member in members[: most + 1]]
+        items += [Item(PurePosixPath(member.filename).name, archive, member) for member in members[: most + 1]]
     return items[: most + 1]
 
 
@@ -89,47 +91,55 @@ def rows(answers: Answers, items: Sequence[Item], texts: Texts) -> Iterator[list
     """Classify pictures; yields a row each, in order. Those that time does not suffice for are said to be left out."""
     deadline = time.monotonic() + answers.settings.max_seconds
 
-    def row(item: Item) -> list[str]:
+    def of_some(some: Sequence[Item]) -> list[list[str]]:
         if time.monotonic() > deadline:
-            return _row(answers, item.name, None, texts("too_late", seconds=answers.settings.max_seconds))
-        return _row(answers, item.name, *_examine(answers, item, texts))
+            found = [(None, texts("too_late", seconds=answers.settings.max_seconds))] * len(some)
+        else:
+            found = _examine(answers, some, texts)
+        return [_row(answers, item.name, *one) for item, one in zip(some, found, strict=True)]
 
-    return in_order(row, items)
+    for table in in_order(of_some, [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]):
+        yield from table
 
 
 def compare(models: Collection[Answers], file: str, anyway: bool, texts: Texts) -> tuple[list[str], list[list[str]]]:
     """What several models, whose labels may differ, say of one file: a table with a column for each, and its head."""
     said = []
     for answers in models:
-        row = _row(answers, answers.name, *_examine(answers, Item("", Path(file)), texts, anyway))
+        row = _row(answers, answers.name, *_examine(answers, [Item("", Path(file))], texts, anyway)[0])
         said.append(dict(zip(header(answers, texts)[1:], row[1:], strict=True)))
     lines = list(dict.fromkeys(line for of_one in said for line in of_one if line != texts("column_problem")))
     table = [[line, *(of_one.get(line, "") for of_one in said)] for line in [*lines, texts("column_problem")]]
     return [texts("choose_model"), *(answers.name for answers in models)], table
 
 
-def _examine(answers: Answers, item: Item, texts: Texts, anyway: bool = False) -> tuple[np.ndarray | None, str]:
-    """Probabilities and "", or None and why there are none; `anyway`, both where the picture is doubted."""
-    try:
-        image, doubt = answers.read(_content(item, answers.settings.limits.max_bytes))
-    except XrayError as error:
-        return None, texts.error(error)
-    if doubt and not anyway:
-        return None, texts(f"doubt_{doubt}")
-    (finding,) = answers.classifier.examine([image])
-    if not np.isfinite(finding.probabilities).all():
-        return None, texts("no_number")
-    width, height = image.size
-    problem = texts(f"doubt_{doubt or finding.doubt}", width=width, height=height) if doubt or finding.doubt else ""
-    return (finding.probabilities if anyway or not problem else None), problem
+def _examine(
+    answers: Answers, items: Sequence[Item], texts: Texts, anyway: bool = False
+) -> list[tuple[np.ndarray | None, str]]:
+    """Of each, probabilities and "", or None and why there are none; `anyway`, both where the picture is doubted."""
+    found: list[tuple[np.ndarray | None, str]] = [(None, "")] * len(items)
+    read: dict[int, tuple[Image.Image, str | None]] = {}
+    for place, item in enumerate(items):
+        try:
+            read[place] = answers.read(_content(item, answers.settings.limits.max_bytes))
+        except XrayError as error:
+            found[place] = (None, texts.error(error))
+    findings = answers.classifier.examine([image for image, _ in read.values()]) if read else []
+    for (place, (image, coloured)), finding in zip(read.items(), findings, strict=True):
+        scores, doubt, (width, height) = finding.probabilities, coloured or finding.doubt, image.size
+        problem = texts(f"doubt_{doubt}", width=width, height=height) if doubt else ""
+        if not np.isfinite(scores).all():
+            scores, problem = None, texts("no_number")
+        found[place] = (scores if anyway or not problem else None, problem)
+    return found
 
 
 def _content(item: Item, max_bytes: int) -> bytes | Path:
-    if item.member is None:
-        return item.path
+    if isinstance(item.source, Path):
+        return item.source
     try:
         # What the archive says of a member's size may be a lie: no more is unpacked than is needed to see it.
-        with zipfile.ZipFile(item.path) as archive, archive.open(item.member) as file:
+        with item.source.open(item.member) as file:
             return file.read(max_bytes + 1)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, EOFError):
         raise XrayError("damaged", "It cannot be unpacked.") from None

@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from space.backends import choose_backend
 from space.errors import UsageError, check_local, first_line
-from space.gradcam import maps_of_features, network_of
+from space.gradcam import constant_weights, maps_of_features, network_of, weigh
 from space.guard import FILE as GUARD_FILE
 from space.guard import Guard, coarse_copy, plain_reason, thumbnail
 from space.model_files import find_file
@@ -55,8 +55,9 @@ class Classifier:
         examples = self.preprocess(_synthetic_pictures())
         self._backend = choose_backend(self.model, examples)
         self.backend = self._backend.name
-        channels = self._backend.run(examples[:1])[1].shape[1]
-        self.guard = Guard.load(guard_file, channels) if guard_file else None
+        features = self._backend.run(examples)[1]
+        self._weights = constant_weights(self.model, features)
+        self.guard = Guard.load(guard_file, features.shape[1]) if guard_file else None
 
     @classmethod
     def load(
@@ -128,7 +129,9 @@ class Classifier:
 
     def maps(self, finding: Finding) -> np.ndarray:
         """Grad-CAM of every class, (K, h, w), >= 0, covering the whole picture, without another forward pass."""
-        return maps_of_features(self.model, finding.features)[1][0].numpy()
+        if self._weights is None:
+            return maps_of_features(self.model, finding.features)[1][0].numpy()
+        return weigh(finding.features, self._weights)[0].clamp(min=0).numpy()
 
 
 def _synthetic_pictures() -> list[Image.Image]:

@@ -74,8 +74,32 @@ def maps_of_features(model: nn.Module, features: Tensor, relu: bool = True) -> t
         logits = head(features)
         gradients = [torch.autograd.grad(of_class.sum(), features, retain_graph=True)[0] for of_class in logits.T]
     weights = torch.stack([gradient.mean(dim=(2, 3)) for gradient in gradients], dim=1)
-    maps = torch.bmm(weights, features.detach().flatten(2)).unflatten(2, features.shape[2:])
+    maps = weigh(features.detach(), weights)
     return logits.detach(), F.relu(maps) if relu else maps
+
+
+def weigh(features: Tensor, weights: Tensor) -> Tensor:
+    """Sums of feature maps (B, C, h, w), weighted for every class, (K, C) or (B, K, C): maps (B, K, h, w), unscaled."""
+    return (weights @ features.flatten(2)).unflatten(2, features.shape[2:])
+
+
+def constant_weights(model: nn.Module, features: Tensor) -> Tensor | None:
+    """Grad-CAM's weights of a head that averages each feature map and goes on linearly: the same for every picture.
+
+    Args:
+        model: Classifier in evaluation mode (see `split`).
+        features: Feature maps (B, C, h, w) of any pictures, on which it is tried whether the head is such a one.
+
+    Returns:
+        (K, C), or None for any other head.
+    """
+    net, (_, head) = network_of(model), split(model)
+    layer = net.get_classifier() if hasattr(net, "get_classifier") else None
+    if not isinstance(layer, nn.Linear) or layer.in_features != features.shape[1]:
+        return None
+    with torch.no_grad():
+        is_linear = torch.allclose(head(features), layer(features.mean(dim=(2, 3))), rtol=1e-4, atol=1e-5)
+    return layer.weight.detach() / features[0, 0].numel() if is_linear else None
 
 
 def overlay(image: Image.Image, activation: np.ndarray, opacity: float, colours: str = "inferno") -> Image.Image:

@@ -60,5 +60,5 @@ def _wait(address: str, process: subprocess.Popen, log: TextIO, seconds: float =
             with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - our own loopback address
                 return
         except OSError:
-            time.sleep(0.2)
+            time.sleep(0.05)
     raise TimeoutError(f"the app did not answer at {address} within {seconds:.0f} s")

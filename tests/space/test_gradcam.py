@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from space.gradcam import class_activation_maps, overlay
+from space.gradcam import class_activation_maps, constant_weights, overlay, split, weigh
 from train.models import build
 from train.recipe import ModelRecipe
 
@@ -45,6 +45,9 @@ def test_maps_of_all_classes_equal_a_full_backward_pass(architecture):
         assert expected.max() > 0
         assert (maps[:, k] - expected).abs().max() <= 1e-5 * max(1, expected.max())
         model.zero_grad()
+    features = split(model)[0](inputs)
+    weights = constant_weights(model, features.detach())
+    assert torch.allclose(F.relu(weigh(features, weights)), maps, atol=1e-5 * max(1, maps.max()))
 
 
 def test_a_head_that_is_not_linear_gets_its_exact_gradient():
@@ -65,6 +68,13 @@ def test_a_head_that_is_not_linear_gets_its_exact_gradient():
     (gradient,) = torch.autograd.grad(net.forward_head(features)[0, 1], features)
     expected = F.relu((gradient.mean((2, 3), keepdim=True) * features).sum(1))
     assert torch.allclose(maps[:, 1], expected, atol=1e-6)
+    assert constant_weights(net, features.detach()) is None
+
+
+@pytest.mark.parametrize("pool", ["max", "avgmax"])
+def test_a_linear_head_that_does_not_average_gets_its_exact_gradient(pool):
+    net = timm.create_model("mobilenetv2_035", num_classes=2, global_pool=pool).eval()
+    assert constant_weights(net, net.forward_features(torch.randn(2, 3, 64, 64)).detach()) is None
 
 
 def test_timm_names_the_split_that_gradcam_relies_on():
