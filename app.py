@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--model", metavar="MODEL[,MODEL…]", help=what)
     models, port = parser.parse_args().model, read_port()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordinary end, which deletes the uploads
+    sys.modules.setdefault("matplotlib", None)  # gradio would import it to answer the first visitor, who waits
     demo = build_demo(models)
     from space.gateway import Gateway
     from space.theme import CSS, build_theme

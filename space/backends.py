@@ -29,10 +29,12 @@ class Backend:
         name: "OpenVINO" or "torch".
         run: Normalised pictures (B, 3, H, W) float32 -> logits (B, K) and last feature maps (B, C, h, w), float32; may
             be called from several threads.
+        converted: The model as OpenVINO's, if it was converted here.
     """
 
     name: str
     run: Callable[[Tensor], tuple[Tensor, Tensor]]
+    converted: object = None
 
 
 def choose_backend(model: nn.Module, example: Tensor) -> Backend:
@@ -46,7 +48,7 @@ def choose_backend(model: nn.Module, example: Tensor) -> Backend:
         The backend; the model itself is left as it is.
     """
     plain = torch_backend(model)
-    if (openvino := _import_openvino()) is None:
+    if (openvino := import_openvino()) is None:
         return plain
     failures = (
         *(RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError),
@@ -55,10 +57,7 @@ def choose_backend(model: nn.Module, example: Tensor) -> Backend:
     try:
         with _one_torch_thread():
             fast = openvino_backend(openvino, model, example)
-            expected = plain.run(example)
-        # One picture alone as well: a conversion may have taken the example's batch size for a constant.
-        found = [*fast.run(example), *fast.run(example[:1])]
-        difference = max(map(_difference, found, [*expected, *(values[:1] for values in expected)]))
+            difference = largest_difference(fast, example, plain.run(example))
     except failures as error:
         log.warning("OpenVINO cannot run this model (%s); torch does, more slowly.", type(error).__name__)
         return plain
@@ -68,9 +67,13 @@ def choose_backend(model: nn.Module, example: Tensor) -> Backend:
     return fast
 
 
-def _difference(found: Tensor, expected: Tensor) -> float:
-    """Largest difference; that of values above 1 relative to the largest of them."""
-    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
+def largest_difference(backend: Backend, example: Tensor, expected: tuple[Tensor, Tensor]) -> float:
+    """Between a backend's logits or features and the expected ones; that of values above 1 relative to the largest."""
+    # One picture alone as well: a conversion may have taken the example's batch size for a constant.
+    found = [*backend.run(example), *backend.run(example[:1])]
+    pairs = zip(found, [*expected, *(values[:1] for values in expected)], strict=True)
+    differences = [(one - other).abs().max() / other.abs().max().clamp(min=1) for one, other in pairs]
+    return float(torch.stack(differences).max())  # no number if one of them is none
 
 
 def torch_backend(model: nn.Module) -> Backend:
@@ -109,6 +112,16 @@ def openvino_backend(openvino, model: nn.Module, example: Tensor) -> Backend:
 
         traced = torch.jit.trace(both, example[:1], check_trace=False)
         converted = openvino.convert_model(traced, example_input=example[:1], input=[-1, *example.shape[1:]])
+    return compiled_backend(openvino, converted)
+
+
+def compiled_backend(openvino, converted) -> Backend:
+    """A model that was converted.
+
+    Args:
+        openvino: The module.
+        converted: An `openvino.Model`, from normalised pictures to logits and features.
+    """
     request = openvino.Core().compile_model(converted, "CPU", EXACT).create_infer_request()
     lock = threading.Lock()
 
@@ -118,10 +131,10 @@ def openvino_backend(openvino, model: nn.Module, example: Tensor) -> Backend:
             results = request.infer([pixels], share_inputs=True)
             return torch.from_numpy(results[0].copy()), torch.from_numpy(results[1].copy())
 
-    return Backend("OpenVINO", run)
+    return Backend("OpenVINO", run, converted)
 
 
-def _import_openvino():
+def import_openvino():
     """The module, without its telemetry; None if it is not installed."""
     # Importing openvino reports to Google Analytics and leaves an identifier in the home folder, unless the package
     # openvino_telemetry, which pip brings along, cannot be imported. What reads patients' pictures reports to no one.

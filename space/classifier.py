@@ -1,23 +1,23 @@
 """A trained classifier: radiographs in, label probabilities and class activation maps out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from space.backends import choose_backend
 from space.errors import UsageError, check_local, first_line
-from space.gradcam import constant_weights, maps_of_features, network_of, weigh
+from space.gradcam import maps_of_features, network_of, weigh
 from space.guard import FILE as GUARD_FILE
 from space.guard import Guard, coarse_copy, plain_reason, thumbnail
 from space.model_files import find_file
-from space.preprocessing import choose_preprocessor
+from space.preprocessing import process
 from space.remote_code import check_code
+from space.served import Served, key_of, recall, serve
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,11 @@ class Classifier:
         guard: Knows pictures that are unlike the training pictures; None if the model brings none.
     """
 
-    def __init__(self, model, processor, guard_file: Path | None = None):
-        self.model = model.eval()
-        self.processor = processor
-        self.labels: list[str] = [model.config.id2label[i] for i in range(model.config.num_labels)]
-        self.operating_point: dict | None = getattr(model.config, "operating_point", None)
-        self._preprocess = choose_preprocessor(processor)
-        examples = self.preprocess(_synthetic_pictures())
-        self._backend = choose_backend(self.model, examples)
-        self.backend = self._backend.name
-        features = self._backend.run(examples)[1]
-        self._weights = constant_weights(self.model, features)
-        self.guard = Guard.load(guard_file, features.shape[1]) if guard_file else None
+    def __init__(self, served: Served, load: Callable[[], tuple], guard_file: Path | None = None):
+        self._served, self._load = served, load
+        self.labels, self.operating_point = served.labels, served.operating_point
+        self.backend = served.backend.name
+        self.guard = Guard.load(guard_file, served.channels) if guard_file else None
 
     @classmethod
     def load(
@@ -79,26 +72,37 @@ class Classifier:
         check_local(name, "the model")
         try:
             commit, code = check_code(name, revision, trust_remote_code)
-            options = {"revision": commit, "code_revision": commit, "trust_remote_code": code}
-            model, found = AutoModelForImageClassification.from_pretrained(
-                name, use_safetensors=True, output_loading_info=True, **options
-            )
-            # Saying that Pillow resizes (TimmWrapper knows no other way) spares users a warning that means nothing.
-            processor = AutoImageProcessor.from_pretrained(
-                name, backend="pil", revision=commit, trust_remote_code=False
-            )
+            key = None if code else key_of(name, commit)
+            load, found = partial(_load, name, commit, code), None
+            served = recall(key) if key else None
+            if served is None:
+                found = load()
+                served = serve(*found, key)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise UsageError(
                 f"no model could be loaded from {name!r}: {first_line(error)} Name a folder with config.json and "
                 "model.safetensors, or a Hub repository OWNER/NAME that can be reached from here."
             ) from error
-        if problem := _unfit(model, found["missing_keys"]):
-            raise UsageError(f"the model {name!r} cannot be served: {problem}")
-        return cls(model, processor, find_file(name, GUARD_FILE, commit))
+        return cls(served, (lambda: found) if found else load, find_file(name, GUARD_FILE, commit))
+
+    @cached_property
+    def _loaded(self) -> tuple:
+        return self._load()
+
+    @property
+    def model(self):
+        """The model as transformers loads it, in evaluation mode."""
+        return self._loaded[0]
+
+    @property
+    def processor(self):
+        """Its image processor."""
+        return self._loaded[1]
 
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """Turn radiographs into the model's input, as `pipeline()` does: (B, 3, H, W) float32, normalised."""
-        return self._preprocess(images)
+        lookup = self._served.lookup
+        return lookup(images) if lookup and all(one.mode == "L" for one in images) else process(self.processor, images)
 
     def logits(self, images: Sequence[Image.Image]) -> Tensor:
         """Classify radiographs; may be called from several threads.
@@ -109,7 +113,7 @@ class Classifier:
         Returns:
             Logits (B, K), float32.
         """
-        return self._backend.run(self.preprocess(images))[0]
+        return self._served.backend.run(self.preprocess(images))[0]
 
     def probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Like `logits`, as probabilities in [0, 1]: (B, K)."""
@@ -117,7 +121,7 @@ class Classifier:
 
     def examine(self, images: Sequence[Image.Image]) -> list[Finding]:
         """Classify pictures, and say of each whether it looks like a frontal chest radiograph, in one forward pass."""
-        logits, features = self._backend.run(self.preprocess(images))
+        logits, features = self._served.backend.run(self.preprocess(images))
         copies = [coarse_copy(image) for image in images]
         doubts = [plain_reason(image.size, copy) for image, copy in zip(images, copies, strict=True)]
         if self.guard:
@@ -129,14 +133,30 @@ class Classifier:
 
     def maps(self, finding: Finding) -> np.ndarray:
         """Grad-CAM of every class, (K, h, w), >= 0, covering the whole picture, without another forward pass."""
-        if self._weights is None:
+        if self._served.weights is None:
             return maps_of_features(self.model, finding.features)[1][0].numpy()
-        return weigh(finding.features, self._weights)[0].clamp(min=0).numpy()
+        return weigh(finding.features, self._served.weights)[0].clamp(min=0).numpy()
 
 
-def _synthetic_pictures() -> list[Image.Image]:
-    """Two different seeded pictures of noise, which a processor's resizing makes smooth."""
-    return [Image.fromarray(pixels) for pixels in np.random.default_rng(0).integers(0, 256, (2, 8, 8), np.uint8)]
+def _load(name: str, commit: str | None, code: bool) -> tuple:
+    """Load a model, in evaluation mode, and its image processor.
+
+    Raises:
+        UsageError: It is no image classifier that fits here.
+        Exception: Of various kinds: it is damaged, or not there.
+    """
+    # Imported here because that takes seconds, which a model that was converted before does not need.
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    options = {"revision": commit, "code_revision": commit, "trust_remote_code": code}
+    model, found = AutoModelForImageClassification.from_pretrained(
+        name, use_safetensors=True, output_loading_info=True, **options
+    )
+    # Saying that Pillow resizes (TimmWrapper knows no other way) spares users a warning that means nothing.
+    processor = AutoImageProcessor.from_pretrained(name, backend="pil", revision=commit, trust_remote_code=False)
+    if problem := _unfit(model, found["missing_keys"]):
+        raise UsageError(f"the model {name!r} cannot be served: {problem}")
+    return model.eval(), processor
 
 
 def _unfit(model, missing_keys: Collection[str]) -> str | None:

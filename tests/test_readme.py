@@ -6,10 +6,15 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from shutil import which
+
+import numpy as np
 
 from tests.conftest import DEFAULT_MODEL, REPOSITORY, TINY_RECIPE
-from tests.phantoms import write_kaggle_tree
+from tests.phantoms import draw_phantom, write_kaggle_tree
+from tests.server import running_app
 from train.model_card import METRIC_NAMES
 from train.recipe import RECIPES
 
@@ -64,3 +69,20 @@ def test_the_results_are_the_bundled_models():
 def test_every_file_that_is_linked_exists():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (REPOSITORY / target).exists(), target
+
+
+def test_the_api_answers_as_written(tmp_path):
+    draw_phantom(np.random.default_rng(3), True, 300, 280).save(tmp_path / "xray.png")
+    with zipfile.ZipFile(tmp_path / "xrays.zip", "w") as archive:
+        archive.write(tmp_path / "xray.png", "xray.png")
+    snippets = re.findall(r"```(python|bash)\n(.*?)```", README, re.DOTALL)
+    (python,) = (code for kind, code in snippets if kind == "python" and "gradio_client" in code)
+    (shell,) = (code for kind, code in snippets if kind == "bash" and "curl" in code)
+    asked = [[sys.executable, "-c", python]] + ([["bash", "-euo", "pipefail", "-c", shell]] if which("curl") else [])
+    with running_app() as address:
+        for command in asked:
+            assert "http://127.0.0.1:7860" in command[-1]
+            command[-1] = command[-1].replace("http://127.0.0.1:7860", address)
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+            assert done.returncode == 0, done.stderr
+            assert "PNEUMONIA" in done.stdout

@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from space.cache import cache_folder
 from space.errors import ChestXrayError, UsageError
 from space.xray import READER_VERSION, XrayError, read_xray
 from train.corruption import CORRUPTION_VERSION, corrupt
 from train.data import Data
-from train.folders import cache_folder
 from train.models import input_size, resize
 from train.recipe import TrainingRecipe
 from train.sampling import class_weights, epoch_length, epoch_order

@@ -14,8 +14,8 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from PIL import Image
 from yaml import YAMLError
 
+from space.cache import cache_folder
 from space.errors import UsageError, check_local, first_line
-from train.folders import cache_folder
 
 SPLITS = ("train", "validation", "test")
 REQUIRED_COLUMNS = {"image", "label", "patient", "source"}

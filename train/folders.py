@@ -1,4 +1,4 @@
-"""Output folders that appear whole or not at all, and the place for what can be made again."""
+"""Output folders that appear whole or not at all."""
 
 import fcntl
 import os
@@ -8,15 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from space.errors import UsageError
-
-
-def cache_folder() -> Path:
-    """Where opened datasets and decoded pixels are kept between runs.
-
-    `CHEST_XRAY_CACHE`, else `chest-xray` below the user's cache folder.
-    """
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "chest-xray"
-    return Path(os.environ.get("CHEST_XRAY_CACHE", default))
 
 
 def public_name(path_or_repo: str) -> str:

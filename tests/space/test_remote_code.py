@@ -146,7 +146,7 @@ def test_what_is_loaded_is_the_commit_that_was_checked(monkeypatch):
         raise OSError("not today")
 
     monkeypatch.setattr("space.classifier.check_code", lambda name, revision, trust: (COMMIT, trust))
-    monkeypatch.setattr("space.classifier.AutoModelForImageClassification.from_pretrained", spy)
+    monkeypatch.setattr("transformers.AutoModelForImageClassification.from_pretrained", spy)
     with pytest.raises(UsageError, match="not today"):
         Classifier.load("user/cnn", "main", trust_remote_code=True)
     assert asked == [(COMMIT, COMMIT, True)]
