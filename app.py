@@ -59,6 +59,7 @@ def main() -> None:
         server_port=port,
         max_file_size=settings.limits.max_bytes,
         run_history=False,
+        enable_monitoring=False,
         app_kwargs={"middleware": [(Gateway, (settings,), {})]},
         footer_links=["api", "settings"],
         theme=build_theme(),

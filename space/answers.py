@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import gradio as gr
 import numpy as np
 from PIL import Image
 
@@ -17,9 +16,11 @@ from space.texts import Texts
 from space.xray import read_xray
 
 LONGEST_SIDE = 1024  # pixels of pictures that are shown; maps are far coarser anyway
+ENOUGH = 30  # pictures below which a share says little: at 30 its 95% interval is still up to 36 points wide
+EXAMPLES = Path(__file__).parent / "examples"  # phantoms; no patient's picture is among them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
     """One picture that a model looked at.
 
@@ -28,7 +29,7 @@ class Seen:
         image: The picture, mode "L"; what a session remembers is shrunk.
         scores: {label: probability}.
         maps: Grad-CAM of every class, (K, h, w).
-        doubt: Why it is hardly a chest radiograph (see `space.classifier.Finding`), or "colour", or None.
+        doubt: Why it is hardly a chest radiograph (see `space.classifier.Finding`), "colour", "phantom", or None.
         size: Width and height in pixels of the picture as it came.
     """
 
@@ -38,6 +39,11 @@ class Seen:
     maps: np.ndarray
     doubt: str | None
     size: tuple[int, int]
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the answer is shown only to who asks for it."""
+        return self.doubt not in (None, "phantom")
 
 
 class Answers:
@@ -76,23 +82,20 @@ class Answers:
                 raise
             return read_xray(file, self.settings.limits).image, "colour"
 
-    def look(self, file: str | None, texts: Texts) -> Seen:
-        """Look at an upload; what is wrong with it becomes a sentence on the page.
+    def look(self, file: str | None) -> Seen:
+        """Look at an upload.
 
         Raises:
-            gr.Error: There is none, it cannot be read, or the model's answer is no number.
+            XrayError: There is none, it cannot be read, or the model's answer is no number.
         """
         if file is None:
-            raise gr.Error(texts("first_file"), print_exception=False)
-        try:
-            image, coloured = self.read(file)
-        except XrayError as error:
-            raise gr.Error(texts.error(error), print_exception=False) from None
+            raise XrayError("no_file", "Choose a chest X-ray first.")
+        image, coloured = self.read(file)
         (finding,) = self.classifier.examine([image])
         if not np.isfinite(finding.probabilities).all():
-            raise gr.Error(texts("no_number"), print_exception=False)
+            raise XrayError("no_number", "The model's answer is no number; its weights are damaged.")
         scores = dict(zip(self.classifier.labels, finding.probabilities.tolist(), strict=True))
-        doubt = coloured or finding.doubt
+        doubt = "phantom" if Path(file).parent == EXAMPLES else coloured or finding.doubt
         return Seen(self.name, image, scores, self.classifier.maps(finding), doubt, image.size)
 
     def reason(self, seen: Seen, texts: Texts) -> str:
@@ -101,33 +104,59 @@ class Answers:
         return texts(f"doubt_{seen.doubt}", width=width, height=height)
 
     def verdict(self, seen: Seen, anyway: bool, texts: Texts) -> str:
-        """What the scores say and decide, and what validation says about such scores; or why nothing is said."""
-        if seen.doubt and not anyway:
+        """What the scores say and decide, and what came true of such scores; or why nothing is said."""
+        if seen.is_withheld and not anyway:
             return texts("refused", reason=self.reason(seen, texts))
         scores, labels, point = seen.scores, self.classifier.labels, self.classifier.operating_point
         probabilities = np.array([[scores[label] for label in labels]])
         highest, decided = (labels[int(decide(probabilities, rule, labels)[0])] for rule in (None, point))
         sentences = [texts("despite", reason=self.reason(seen, texts))] if seen.doubt else []
+        sentences += [] if self.classifier.guard else [texts("no_guard")]
+        sentences += [texts("differ")] if highest != decided else []
         sentences.append(texts("highest", label=highest, share=f"{scores[highest]:.1%}"))
         if point:
-            known = {"positive": point["positive_label"], "threshold": f"{point['threshold']:.3f}"}
-            sentences.append(texts("decision", label=decided, rule=point["rule"], **known))
+            sentences.append(self._decision(point, decided, scores, texts))
         if not seen.doubt:
             sentences.append(self._experience(scores, texts))
         return "\n\n".join(sentence for sentence in sentences if sentence)
 
+    def _decision(self, point: dict, decided: str, scores: dict[str, float], texts: Texts) -> str:
+        """What the operating point decides, why, and how often it is wrong."""
+        positive, rule = point["positive_label"], point["rule"]
+        said = texts(
+            "decision",
+            label=decided,
+            positive=positive,
+            share=f"{scores[positive]:.1%}",
+            threshold=f"{point['threshold']:.1%}",
+            rule=texts("rule_youden") if rule == "youden" else rule,
+        )
+        if self.facts.called is None:
+            return said
+        wrong, n = self.facts.called
+        negative = next(label for label in self.classifier.labels if label != positive)
+        return f"{said} " + texts("called", wrong=wrong, n=n, positive=positive, negative=negative)
+
     def _experience(self, scores: dict[str, float], texts: Texts) -> str:
-        """How often such a score was right in validation."""
-        found, positive = self.facts.bin_of(scores), self.facts.positive
-        if found is None:
-            return ""
-        low, high, n, right = found
-        if not n:
-            return texts("experience_none")
-        values = {"n": n, "right": right, "low": f"{low:.0%}", "high": f"{high:.0%}"}
-        if positive:
-            values |= {"positive": positive, "prevalence": f"{self.facts.prevalence[positive]:.0%}"}
-        return texts("experience_positive" if positive else "experience_top", **values) + " " + texts("not_yours")
+        """How often such a score came true in validation, and in test."""
+        positive, probability = self.facts.positive, self.facts.counted(scores)
+        sentences = []
+        for split in ("validation", "test"):
+            if not (counts := getattr(self.facts, split)):
+                continue
+            low, high, n, right = counts.bin_of(probability)
+            values = {
+                "split": texts(f"split_{split}"),
+                "n": n,
+                "right": right,
+                "low": f"{low:.0%}",
+                "high": f"{high:.0%}",
+            }
+            if positive:
+                values |= {"positive": positive, "prevalence": f"{counts.prevalence[positive]:.0%}"}
+            said = texts("experience_positive" if positive else "experience_top", **values)
+            sentences.append(said if n >= ENOUGH else f"{said} {texts('too_few')}")
+        return " ".join([*sentences, texts("not_yours")]) if sentences else ""
 
     def shown(self, seen: Seen) -> Seen:
         """The same for a session to remember: the picture no larger than a page shows it."""

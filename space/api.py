@@ -8,6 +8,7 @@ from PIL import Image
 
 from space.answers import Answers, Seen
 from space.batch import header, open_items, rows, save_table
+from space.errors import XrayError
 from space.gradcam import PALETTES
 from space.settings import Settings
 from space.texts import ALL
@@ -86,8 +87,11 @@ class Endpoints:
         return self.models[model or next(iter(self.models))]
 
     def _look(self, answers: Answers, file: str, show_anyway: bool) -> Seen:
-        seen = answers.look(file, ENGLISH)
-        if seen.doubt and not show_anyway:
+        try:
+            seen = answers.look(file)
+        except XrayError as error:
+            raise gr.Error(ENGLISH.error(error), print_exception=False) from None
+        if seen.is_withheld and not show_anyway:
             raise gr.Error(answers.reason(seen, ENGLISH), print_exception=False)
         return seen
 

@@ -3,6 +3,7 @@
 import csv
 import time
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -48,7 +49,7 @@ def open_items(paths: Sequence[str] | None, most: int, texts: Texts) -> list[Ite
     except XrayError as error:
         raise gr.Error(texts.error(error), print_exception=False) from None
     if not items:
-        raise gr.Error(texts("first_file"), print_exception=False)
+        raise gr.Error(texts("no_pictures" if paths else "no_files"), print_exception=False)
     if len(items) > most:
         raise gr.Error(texts("too_many_files", files=most), print_exception=False)
     return items
@@ -57,7 +58,9 @@ def open_items(paths: Sequence[str] | None, most: int, texts: Texts) -> list[Ite
 def _list(paths: Sequence[str], most: int) -> list[Item]:
     """The pictures; one more than `most` at most, so that a bomb of names ends early."""
     items: list[Item] = []
-    for path in map(Path, paths):
+    for path in map(Path, paths[: most + 1]):
+        if len(items) > most:
+            break
         if not _is_archive(path):
             items.append(Item(path.name, path))
             continue
@@ -66,7 +69,7 @@ def _list(paths: Sequence[str], most: int) -> list[Item]:
             members = [member for member in archive.infolist() if _is_picture(member)]
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
             raise XrayError("damaged", f"The archive {path.name!r} is damaged.") from None
-        items += [Item(PurePosixPath(member.filename).name, archive, member) for member in members[: most + 1]]
+        items += [Item(member.filename, archive, member) for member in members[: most + 1]]
     return items[: most + 1]
 
 
@@ -77,7 +80,7 @@ def _is_archive(path: Path) -> bool:
 
 def _is_picture(member: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(member.filename).parts
-    return not member.is_dir() and "__MACOSX" not in parts and not parts[-1].startswith(".")
+    return not member.is_dir() and bool(parts) and "__MACOSX" not in parts and not parts[-1].startswith(".")
 
 
 def header(answers: Answers, texts: Texts) -> list[str]:
@@ -129,7 +132,7 @@ def _examine(
         scores, doubt, (width, height) = finding.probabilities, coloured or finding.doubt, image.size
         problem = texts(f"doubt_{doubt}", width=width, height=height) if doubt else ""
         if not np.isfinite(scores).all():
-            scores, problem = None, texts("no_number")
+            scores, problem = None, texts.error(XrayError("no_number", "The model's answer is no number."))
         found[place] = (scores if anyway or not problem else None, problem)
     return found
 
@@ -138,10 +141,13 @@ def _content(item: Item, max_bytes: int) -> bytes | Path:
     if isinstance(item.source, Path):
         return item.source
     try:
-        # What the archive says of a member's size may be a lie: no more is unpacked than is needed to see it.
+        # What the archive says of a member's size may be a lie: no more is unpacked than is needed to see it. Of other
+        # methods than these, zipfile unpacks as much as there is.
+        if item.member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise NotImplementedError
         with item.source.open(item.member) as file:
             return file.read(max_bytes + 1)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, ValueError, EOFError):
         raise XrayError("damaged", "It cannot be unpacked.") from None
 
 
@@ -157,7 +163,7 @@ def save_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> str:
     """Write a CSV file, which spreadsheets open without running anything in it, to where visitors may fetch it."""
     path = new_file("predictions.csv")
     with path.open("w", newline="", encoding="utf-8-sig") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL)  # some spreadsheets would part cells at semicolons too
         writer.writerow(head)
-        writer.writerows([[f"'{cell}" if cell.startswith(FORMULA) else cell for cell in row] for row in table])
+        writer.writerows([[f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell for cell in row] for row in table])
     return str(path)

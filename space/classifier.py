@@ -27,7 +27,7 @@ class Finding:
     Attributes:
         probabilities: (K,), sums to 1, in the order of the model's labels.
         doubt: Why the picture is hardly a frontal chest radiograph: "small", "shape", "blank" (see
-            `space.guard.plain_reason`), "unlike" the pictures that the model learned from, or None.
+            `space.guard.plain_reason`), "upside_down", "unlike" the pictures that the model learned from, or None.
         features: The last feature map, (1, C, h, w), for `Classifier.maps`.
     """
 
@@ -127,7 +127,11 @@ class Classifier:
         if self.guard:
             thumbnails = np.stack([thumbnail(copy) for copy in copies])
             unlike = self.guard.distances(thumbnails, features.mean(dim=(2, 3)).numpy()) > self.guard.threshold
-            doubts = [doubt or ("unlike" if far else None) for doubt, far in zip(doubts, unlike, strict=True)]
+            turned = self.guard.upside_down(thumbnails)
+            doubts = [
+                doubt or ("upside_down" if is_turned else "unlike" if is_far else None)
+                for doubt, is_turned, is_far in zip(doubts, turned, unlike, strict=True)
+            ]
         scores = logits.softmax(dim=-1).numpy()
         return [Finding(*of_one) for of_one in zip(scores, doubts, features.split(1), strict=True)]
 

@@ -1,6 +1,7 @@
 """DICOM bytes in, 8-bit grayscale pixels out. Only the tags that describe pixels are ever parsed into values."""
 
 import io
+import re
 import struct
 import warnings
 
@@ -15,6 +16,7 @@ from pydicom.uid import RLELossless
 
 from space.errors import XrayError
 from space.gray_levels import SCALED, all_levels, look_up
+from space.xray import check_scans
 
 # No name, no date, no identifier of a person is among them, so none can be logged or stored.
 TAGS = [
@@ -139,11 +141,11 @@ def _check(dataset: pydicom.Dataset, max_pixels: int) -> None:
         raise XrayError("damaged", "The DICOM file holds no picture.")
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax not in SYNTAXES:
-        raise XrayError("unsupported", f"The DICOM file is encoded as {syntax.name[:60]}, which is not read.")
+        raise XrayError("unsupported", f"The DICOM file is encoded as {_plain(syntax.name)}, which is not read.")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise XrayError("several_frames", "The DICOM file has several frames; one radiograph is one frame.")
     if (kind := dataset.PhotometricInterpretation) not in GRAY | COLOUR:
-        raise XrayError("unsupported", f"DICOM pictures of the kind {kind[:20]!r} are not read; grayscale ones are.")
+        raise XrayError("unsupported", f"DICOM pictures of the kind {_plain(kind)!r} are not read; grayscale ones are.")
     size = (dataset.Columns, dataset.Rows)
     if size[0] * size[1] > max_pixels:
         raise XrayError(
@@ -152,6 +154,7 @@ def _check(dataset: pydicom.Dataset, max_pixels: int) -> None:
         )
     if syntax.is_compressed:
         frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        check_scans(frame)
         planes = dataset.SamplesPerPixel * dataset.BitsAllocated // 8
         honest = (
             _rle_is_honest(frame, size[0] * size[1], planes)
@@ -160,6 +163,11 @@ def _check(dataset: pydicom.Dataset, max_pixels: int) -> None:
         )
         if not honest:
             raise XrayError("damaged", "The DICOM file states one size of the picture, its compressed pixels another.")
+
+
+def _plain(name: str) -> str:
+    """The beginning of a text from a file, without what could be more than text where it is shown."""
+    return re.sub(r"[^\w .,():-]", "", name)[:60]
 
 
 def _size_of(frame: bytes) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from space.errors import XrayError
 from space.uploads import new_file
 
 PORTS = {"http": 80, "https": 443}
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 MOST_REDIRECTS = 3
 SECONDS = 10.0  # for everything together
 CHUNK = 2**16
@@ -110,7 +111,9 @@ def _public_address(host: str, port: int) -> str:
     for address in found:
         ip = ipaddress.ip_address(address.partition("%")[0])
         inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None) or ip
-        if not (ip.is_global and inner.is_global) or ip.is_multicast or inner.is_multicast:
+        # Of IPv6, all but global unicast (2000::/3) is a way to write other addresses, such as 64:ff9b::127.0.0.1.
+        is_odd = ip.version == 6 and ip not in GLOBAL_UNICAST
+        if is_odd or not (ip.is_global and inner.is_global) or ip.is_multicast or inner.is_multicast:
             raise XrayError("bad_url", f"{host} is no public address; pictures are fetched from the public web alone.")
     return sorted(found)[0]
 

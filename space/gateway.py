@@ -17,7 +17,7 @@ from space.uploads import upload_folder
 MOST_BYTES = 2**20  # of a request that is no upload: it holds names of files and numbers
 LEAST_FREE = 500 * 10**6  # bytes of the disk that uploads leave alone
 ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
-FILE_ROUTE = re.compile(r"(/gradio_api)?/file=(?P<file>.*)", re.DOTALL)
+FILE_ROUTE = re.compile(r"(/gradio_api)?/file[=/](?P<file>.*)", re.DOTALL)
 NOT_FETCHED = (
     "Files are taken as uploads alone, never fetched from an address. Upload the file first, as the page does."
 )
@@ -92,8 +92,12 @@ class Gateway:
 
     async def _bring(self, address: str, hosts: list[str]) -> str:
         """Where the file at an address lies on this machine."""
-        parts = urlsplit(address)
-        if parts.netloc in hosts and (own := FILE_ROUTE.fullmatch(unquote(parts.path))):
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            raise _Refusal(HTTPStatus.BAD_REQUEST, "This is no address.") from None
+        own = FILE_ROUTE.fullmatch(unquote(parts.path))
+        if own and parts.netloc in hosts and not ADDRESS.match(own["file"]):
             return own["file"]  # gradio looks whether it is an upload
         if not self.settings.allow_url_input:
             raise _Refusal(HTTPStatus.BAD_REQUEST, NOT_FETCHED)

@@ -16,6 +16,13 @@ SHOWN_AT_ONCE = 20  # rows by which a table grows
 OFF = {"value": None, "interactive": False}
 
 
+def classes(answers: Answers, seen: Seen | None = None) -> dict:
+    """The classes of a model, and which is explained first: the positive one, or the most likely."""
+    labels, point = answers.classifier.labels, answers.classifier.operating_point
+    likely = max(seen.scores, key=seen.scores.get) if seen else labels[0]
+    return {"choices": labels, "value": point["positive_label"] if point else likely}
+
+
 class Handlers:
     """What the events of the page do; every one gets the language and the model that are chosen.
 
@@ -38,35 +45,57 @@ class Handlers:
         except XrayError as error:
             raise gr.Error(ALL[language].error(error), print_exception=False) from None
 
-    def look(self, file: str | None, anyway: bool, language: str, model: str) -> tuple:
-        """Look at an upload: what a session remembers, scores, verdict and preview."""
+    def take(self, file: str | None, model: str) -> tuple:
+        """Look at a new file, or at none: the outputs of `look`, and no answer to what is doubted."""
+        return *self._look_if_any(file, model), False
+
+    def switch(self, file: str | None, model: str) -> tuple:
+        """Look with another model: the outputs of `look`, and no table of the one before."""
+        return *self._look_if_any(file, model), None, None
+
+    def look(self, file: str | None, model: str) -> tuple:
+        """Look at the upload: what a session remembers, the picture, and the classes to explain."""
         answers = self.models[model]
-        seen = answers.shown(answers.look(file, ALL[language]))
-        return seen, *self.look_again(seen, anyway, language), seen.image
+        try:
+            seen = answers.shown(answers.look(file))
+        except XrayError as error:
+            return error, None, gr.update(**classes(answers))
+        return seen, seen.image, gr.update(**classes(answers, seen))
 
-    def look_if_any(self, file: str | None, anyway: bool, language: str, model: str) -> tuple:
-        """Like `look`, where there may be nothing yet to look at."""
-        return self.look(file, anyway, language, model) if file else (None, None, "", None)
+    def _look_if_any(self, file: str | None, model: str) -> tuple:
+        return self.look(file, model) if file else (None, None, gr.update(**classes(self.models[model])))
 
-    def look_again(self, seen: Seen | None, anyway: bool, language: str) -> tuple:
-        """Scores and verdict of what was looked at already."""
-        if seen is None:
-            return None, ""
-        scores = None if seen.doubt and not anyway else seen.scores
-        return scores, self.models[seen.model].verdict(seen, anyway, ALL[language])
+    def read(self, seen: Seen | XrayError | None, anyway: bool, language: str) -> tuple:
+        """Scores and verdict of what was looked at."""
+        texts = ALL[language]
+        if not isinstance(seen, Seen):
+            return None, f"**{texts.error(seen)}**" if seen else ""
+        scores = None if seen.is_withheld and not anyway else seen.scores
+        return scores, self.models[seen.model].verdict(seen, anyway, texts)
 
-    def paint(self, seen: Seen | None, anyway: bool, label: str, opacity: float, colours: str, language: str) -> tuple:
+    def paint(
+        self,
+        seen: Seen | XrayError | None,
+        anyway: bool,
+        label: str,
+        opacity: float | None,
+        colours: str,
+        language: str,
+    ) -> tuple:
         """The map of a class over the picture, as a file too, and what there is to say of it; no forward pass."""
-        if seen is None or label not in seen.scores:  # a class of the model that was chosen before
+        texts = ALL[language]
+        if not isinstance(seen, Seen) or label not in seen.scores:  # a class of the model that was chosen before
             return None, gr.update(**OFF), ""
         answers = self.models[seen.model]
-        if seen.doubt and not anyway:
-            return None, gr.update(**OFF), answers.verdict(seen, anyway, ALL[language])
-        image, is_empty = answers.overlay(seen, label, opacity, colours)
+        if seen.is_withheld and not anyway:
+            return None, gr.update(**OFF), answers.verdict(seen, anyway, texts)
+        image, is_empty = answers.overlay(seen, label, opacity or 0, colours)
         path = new_file("grad-cam.png")
         image.save(path)
-        note = ALL[language]("empty_map", label=label) if is_empty else ""
-        return (seen.image, str(path)), gr.update(value=str(path), interactive=True), note
+        note = [texts("despite", reason=answers.reason(seen, texts))] if seen.doubt else []
+        note.append(texts("of_class", label=label, share=f"{seen.scores[label]:.1%}"))
+        note += [texts("empty_map", label=label)] if is_empty else []
+        return (seen.image, str(path)), gr.update(value=str(path), interactive=True), "\n\n".join(note)
 
     def compare(self, wanted: bool, file: str | None, anyway: bool, language: str):
         """What every model says of an upload, side by side, if that is asked for."""

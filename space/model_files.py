@@ -29,22 +29,44 @@ def find_file(name: str, file: str, revision: str | None) -> Path | None:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What came true in a split.
+
+    Attributes:
+        prevalence: {label: share}.
+        bins: [n, k] of each bin of equal width of a probability: of n pictures it was true for k.
+    """
+
+    prevalence: dict[str, float]
+    bins: list[list[int]]
+
+    def bin_of(self, probability: float) -> tuple[float, float, int, int]:
+        """The bin that a probability falls into: its bounds, its pictures, and of how many it was true."""
+        number = min(int(probability * len(self.bins)), len(self.bins) - 1)
+        return number / len(self.bins), (number + 1) / len(self.bins), *self.bins[number]
+
+
+@dataclass(frozen=True)
 class ModelFacts:
-    """What a model's card and results.json tell visitors.
+    """What a model's card and results.json tell visitors; None or "" where they tell nothing.
 
     Attributes:
         model: Where it is.
-        card: Its card in Markdown, without front matter and figures; "" if it has none.
-        positive: The class whose probability `bins` count, or None: that of the most likely class.
-        prevalence: {label: share in validation}; empty if nothing is known.
-        bins: [n, k] of each bin of equal width of that probability in validation: of n pictures it was true for k.
+        card: Its card in Markdown, without front matter and figures.
+        positive: The class whose probability is counted; None: that of the most likely class.
+        population: Whose pictures it learned from.
+        validation: What came true there.
+        test: What came true there.
+        called: Test pictures of the other class that the operating point calls positive, and how many there are.
     """
 
     model: ModelId
     card: str
-    positive: str | None
-    prevalence: dict[str, float]
-    bins: list[list[int]]
+    positive: str | None = None
+    population: str = ""
+    validation: Counts | None = None
+    test: Counts | None = None
+    called: tuple[int, int] | None = None
 
     @classmethod
     def load(cls, model: ModelId) -> "ModelFacts":
@@ -52,21 +74,28 @@ class ModelFacts:
         card, results = (find_file(model.name, file, model.revision) for file in ("README.md", "results.json"))
         text = card.read_text(encoding="utf-8") if card else ""
         try:
-            found = json.loads(results.read_text(encoding="utf-8")) if results else {}
-            positive = found["recipe"]["evaluation"]["positive_label"] or None
-            validation = found["calibration"]["splits"]["validation"]
-            known = (positive, dict(validation["prevalence"]), [[int(n), int(k)] for n, k in validation["bins"]])
-        except (ValueError, KeyError, TypeError):
-            known = (None, {}, [])
-        return cls(model, _plain(text), *known)
+            known = _known(json.loads(results.read_text(encoding="utf-8"))) if results else {}
+        except (ValueError, LookupError, TypeError, AttributeError):
+            known = {}
+        return cls(model, _plain(text), **known)
 
-    def bin_of(self, probabilities: dict[str, float]) -> tuple[float, float, int, int] | None:
-        """Where probabilities fall in validation: the bin's bounds, its pictures, and of how many it was true."""
-        if not self.bins:
-            return None
-        confidence = probabilities[self.positive] if self.positive else max(probabilities.values())
-        number = min(int(confidence * len(self.bins)), len(self.bins) - 1)
-        return number / len(self.bins), (number + 1) / len(self.bins), *self.bins[number]
+    def counted(self, probabilities: dict[str, float]) -> float:
+        """The probability that is counted."""
+        return probabilities[self.positive] if self.positive else max(probabilities.values())
+
+
+def _known(results: dict) -> dict:
+    positive = results["recipe"]["evaluation"]["positive_label"] or None
+    splits = results["calibration"]["splits"]
+    counts = {
+        name: Counts(dict(splits[name]["prevalence"]), [[int(n), int(k)] for n, k in splits[name]["bins"]])
+        for name in ("validation", "test")
+    }
+    called, about = None, results["dataset"].get("audit", {}).get("about", {})
+    if positive and (table := results["confusion"]["test"].get("operating_point")):
+        negative = 1 - results["labels"].index(positive)
+        called = (int(table[negative][1 - negative]), int(sum(table[negative])))
+    return {"positive": positive, "population": str(about.get("population", "")), "called": called, **counts}
 
 
 def _plain(card: str) -> str:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import gradio as gr
+import PIL.Image
 
-from space.answers import Answers
+from space.answers import EXAMPLES, Answers
 from space.api import add_endpoints
 from space.gradcam import PALETTES
-from space.handlers import Handlers
+from space.handlers import Handlers, classes
 from space.settings import Settings
 from space.texts import ALL, LANGUAGES, Texts
 from space.uploads import KEPT_SECONDS
@@ -17,7 +17,7 @@ from space.uploads import KEPT_SECONDS
 # No share button: it would upload the visitor's X-ray to a public forum.
 PICTURE = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
 PRIVATE = {"api_visibility": "private"}
-EXAMPLES = Path(__file__).parent / "examples"  # phantoms; no patient's picture is among them
+MAP = {"interactive": False, "format": "png"}
 SILENT = PRIVATE | {"show_progress": "hidden"}
 
 
@@ -36,6 +36,8 @@ class Page:
 
     def build(self) -> gr.Blocks:
         """Lay out the page and connect its events."""
+        # gr.Image decodes what is pasted before our reader sees it; Pillow refuses what has twice as many pixels.
+        PIL.Image.MAX_IMAGE_PIXELS = self.settings.max_pixels // 2
         title = ALL["en"]("title")
         with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as demo:
             self.seen = gr.State(None, time_to_live=KEPT_SECONDS)
@@ -60,7 +62,9 @@ class Page:
 
     def _sentence(self, key: str, texts: Texts, answers: Answers) -> str:
         known = {"megabytes": self.settings.max_upload_mb, "files": self.settings.max_batch_files}
-        return texts(key, link=answers.facts.model.link, **known)
+        said = texts(key, link=answers.facts.model.link, labels=", ".join(answers.classifier.labels), **known)
+        population = answers.facts.population if key == "model" else ""
+        return f"{said} {texts('population', population=population)}" if population else said
 
     def _card(self, answers: Answers, texts: Texts) -> str:
         card = answers.facts.card
@@ -107,12 +111,12 @@ class Page:
 
     def _gradcam_tab(self) -> None:
         with gr.Column():
-            self.target = self._make(gr.Radio, {"label": "class"}, **_classes(self.first))
+            self.target = self._make(gr.Radio, {"label": "class"}, **classes(self.first))
             self.opacity = self._make(gr.Slider, {"label": "opacity"}, minimum=0, maximum=1, value=0.6, step=0.05)
             self.colours = self._make(gr.Radio, {"label": "colours"}, choices=list(PALETTES), value="inferno")
             self.download = self._make(gr.DownloadButton, {"label": "download_map"}, interactive=False)
         with gr.Column():
-            self.slider = self._make(gr.ImageSlider, {"label": "compare"}, interactive=False, format="png")
+            self.slider = self._make(gr.ImageSlider, {"label": "compare"}, slider_position=8, **MAP)
             self.note = gr.Markdown()
             self._make(gr.Markdown, {"value": "caption"})
 
@@ -123,47 +127,33 @@ class Page:
         self.csv = self._make(gr.File, {"label": "download_table"}, interactive=False)
 
     def _connect(self, demo: gr.Blocks) -> None:
-        do, looked, painted = self.do, [self.seen, self.scores, self.verdict, self.preview], self._painted()
-        asked = [self.file, self.anyway, self.language, self.model]
-        look = {"fn": do.look, "inputs": asked, "outputs": looked} | PRIVATE
-        anew = {"fn": do.look_if_any, "inputs": asked, "outputs": looked} | PRIVATE
-        again = {"fn": do.look_again, "inputs": [self.seen, *asked[1:3]], "outputs": looked[1:3]} | SILENT
-        gr.on([self.file.upload, self.button.click], **look).then(**painted).then(**self._compared())
-        self.anyway.input(**again).then(**painted).then(**self._compared())
-        gr.on([self.target.input, self.opacity.change, self.colours.input], **painted, trigger_mode="always_last")
-        self.file.clear(lambda: [None] * 7, None, looked + painted["outputs"], **SILENT)
-        given = [
-            self.pasted.upload(lambda path: path, self.pasted, self.file, **SILENT),
-            *(button.click(partial(str, path), None, self.file, **SILENT) for path, button in self.examples.items()),
-        ]
+        do, language, model = self.do, self.language, self.model
+        given = [(button.click, partial(str, path), None) for path, button in self.examples.items()]
+        given.append((self.pasted.upload, lambda path: path, self.pasted))
+        for event, give, source in given:
+            event(give, source, self.file, **SILENT)
         if self.settings.allow_url_input:
-            given += [
-                gr.on([self.fetch.click, self.url.submit], do.fetch, [self.url, self.language], self.file, **PRIVATE)
-            ]
-        for event in given:
-            event.success(**look).then(**painted).then(**self._compared())
-        self.compare.input(**self._compared())
-        self.run.click(do.run_batch, [self.files, *asked[2:]], [self.table, self.csv], **PRIVATE)
-        shown = {"fn": self._relabel, "inputs": asked[2:], "outputs": [self.card, *(made for made, _ in self._texts)]}
-        self.language.change(**shown, **SILENT).then(**again).then(**painted)
-        self.model.input(self._switch, self.model, self.target, **SILENT).then(**shown, **SILENT).then(**anew).then(
-            **painted
-        )
-        demo.load(do.greet, None, self.language, **SILENT)
-
-    def _painted(self) -> dict:
-        """What paints the map."""
-        how = [self.seen, self.anyway, self.target, self.opacity, self.colours, self.language]
-        return {"fn": self.do.paint, "inputs": how, "outputs": [self.slider, self.download, self.note]} | SILENT
-
-    def _compared(self) -> dict:
-        """What compares the models."""
-        asked = [self.compare, self.file, self.anyway, self.language]
-        return {"fn": self.do.compare, "inputs": asked, "outputs": self.side_by_side} | SILENT
-
-    def _switch(self, model: str):
-        """The classes of another model."""
-        return gr.update(**_classes(self.models[model]))
+            gr.on([self.fetch.click, self.url.submit], do.fetch, [self.url, language], self.file, **PRIVATE)
+        # What is shown follows from what is chosen, however fast that changes: every event looks at the latest.
+        last = {"trigger_mode": "always_last"}
+        looked = [self.seen, self.preview, self.target]
+        self.file.change(do.take, [self.file, model], [*looked, self.anyway], **PRIVATE, **last)
+        self.button.click(do.look, [self.file, model], looked, **PRIVATE, **last)
+        shown, how = [self.seen.change, self.anyway.input, language.change], [self.seen, self.anyway]
+        gr.on(shown, do.read, [*how, language], [self.scores, self.verdict], **SILENT, **last)
+        painted = [self.slider, self.download, self.note]
+        how += [self.target, self.opacity, self.colours, language]
+        chosen = [self.target.change, self.opacity.change, self.colours.input]
+        gr.on([*shown, *chosen], do.paint, how, painted, **SILENT, **last)
+        asked = [self.compare, self.file, self.anyway, language]
+        if self.several:
+            gr.on([*shown, self.compare.input], do.compare, asked, self.side_by_side, **SILENT, **last)
+        table = [self.table, self.csv]
+        self.run.click(do.run_batch, [self.files, language, model], table, **PRIVATE)
+        model.input(do.switch, [self.file, model], [*looked, *table], **SILENT, **last)
+        texts = [self.card, *(made for made, _ in self._texts)]
+        gr.on([language.change, model.input], self._relabel, [language, model], texts, **SILENT, **last)
+        demo.load(do.greet, None, language, **SILENT)
 
     def _relabel(self, language: str, model: str) -> list:
         """The card, and all texts of the page in a language."""
@@ -172,11 +162,6 @@ class Page:
             gr.update(**{name: self._sentence(key, texts, answers) for name, key in keys.items()})
             for _, keys in self._texts
         ]
-
-
-def _classes(answers: Answers) -> dict:
-    labels, point = answers.classifier.labels, answers.classifier.operating_point
-    return {"choices": labels, "value": point["positive_label"] if point else labels[0]}
 
 
 def build_ui(answers: Sequence[Answers], settings: Settings) -> gr.Blocks:

@@ -33,6 +33,7 @@ TURNS = {
 }  # fmt: skip
 SIDEWAYS = {TURNS[5], TURNS[6], TURNS[7], TURNS[8]}
 PNG_DEPTH = 24  # where a PNG file's header states bits per channel
+START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
 PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "P"}
 
 
@@ -146,9 +147,21 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
             "too_many_pixels",
             f"The picture has {width:,} x {height:,} pixels; at most {limits.max_pixels:,} pixels are allowed.",
         )
+    if picture.format == "JPEG":
+        check_scans(data)
     if getattr(picture, "n_frames", 1) > 1:
         raise XrayError("several_frames", "The picture has several frames; one radiograph is one frame.")
     return picture
+
+
+def check_scans(jpeg: bytes) -> None:
+    """Refuse a JPEG file that says the same over and over: each scan takes as long as a whole picture.
+
+    Raises:
+        XrayError: It has more than `MOST_SCANS`; a progressive file has about ten.
+    """
+    if jpeg.count(START_OF_SCAN) > MOST_SCANS:
+        raise XrayError("damaged", f"The picture has more than {MOST_SCANS} scans.")
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tests.phantoms import draw_phantom
+from tests.space.test_dicom import dicom_bytes
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -36,16 +37,27 @@ def hostile_files() -> dict[str, tuple[bytes, str]]:
         "page.png": (b"<html><script>alert(1)</script></html>", "not a picture"),
         "vector.png": (b"<svg><image href='file:///etc/passwd'/></svg>", "not a picture"),
         "lie.dcm": (bytes(lie), "DICOM file"),
+        "scans.jpg": (jpeg_of_scans(200), "scans"),
+        "markup.dcm": (dicom_bytes(np.zeros((70, 70), np.uint8), PhotometricInterpretation="<B>X"), "kind 'BX'"),
         "empty.jpg": (b"", "empty"),
         "nothing.png": (png_bytes(np.full((300, 300), 90, np.uint8)), "blank"),
         "tiny.png": (png_bytes(np.full((3, 5), 90, np.uint8)), "too small"),
     }  # fmt: skip
 
 
-def zip_of_zeros(megabytes: int) -> bytes:
+def jpeg_of_scans(n: int) -> bytes:
+    """A progressive JPEG file whose last scan is there again and again."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((300, 300), 90, np.uint8)).save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:-2] + content[last:-2] * n + content[-2:]
+
+
+def zip_of_zeros(megabytes: int, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip archive that unpacks to one file of so many megabytes, a thousandth of that packed."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("bomb.png", "w") as file:
+    with zipfile.ZipFile(buffer, "w", method) as archive, archive.open("bomb.png", "w") as file:
         for _ in range(megabytes):
             file.write(bytes(10**6))
     return buffer.getvalue()

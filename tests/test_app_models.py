@@ -52,13 +52,34 @@ def test_models_are_compared_side_by_side(handlers):
 
 
 def test_a_session_belongs_to_the_model_that_looked(handlers):
-    seen, *_ = handlers.look(PHANTOM, True, "en", "three")
-    assert (seen.model, list(seen.scores)) == ("three", LABELS)
+    seen, image, target = handlers.look(PHANTOM, "three")
+    assert (seen.model, list(seen.scores), image.size) == ("three", LABELS, (480, 440))
+    assert (target["choices"], target["value"]) == (LABELS, max(seen.scores, key=seen.scores.get))
     assert handlers.paint(seen, True, "COVID", 0.5, "viridis", "en")[0] is not None
-    other, *_ = handlers.look_if_any(PHANTOM, True, "en", "tiny")
+    other, _, target, *table = handlers.switch(PHANTOM, "tiny")
+    assert (target["value"], table) == ("PNEUMONIA", [None, None])
     # The page's choice of class may still be that of the other model for a moment.
     assert handlers.paint(other, True, "COVID", 0.5, "viridis", "en")[0] is None
-    assert handlers.look_if_any(None, True, "en", "tiny") == (None, None, "", None)
+    assert handlers.switch(None, "tiny")[:2] == handlers.take(None, "tiny")[:2] == (None, None)
+
+
+def test_what_is_wrong_is_said_where_the_answer_would_stand(handlers, tmp_path):
+    (tmp_path / "letter.png").write_text("Dear doctor")
+    seen, image, *_ = handlers.take(str(tmp_path / "letter.png"), "tiny")
+    assert image is None
+    assert "not a picture" in handlers.read(seen, False, "en")[1]
+    assert "не снимок" in handlers.read(seen, False, "ru")[1]
+    assert handlers.paint(seen, False, "NORMAL", 0.5, "viridis", "en")[0] is None
+    assert "Choose a chest X-ray" in handlers.read(handlers.look(None, "tiny")[0], False, "en")[1]
+    assert handlers.read(None, False, "en") == (None, "")
+
+
+def test_the_map_is_named_and_emptied_fields_are_no_obstacle(handlers):
+    seen, *_ = handlers.look(PHANTOM, "tiny")
+    shown, _, note = handlers.paint(seen, False, "NORMAL", None, "viridis", "en")
+    assert shown is not None
+    assert "This answer means nothing" in note
+    assert f"Map of **NORMAL**, whose probability is {seen.scores['NORMAL']:.1%}" in note
 
 
 def test_a_batch_ends_when_its_time_is_over(run_folder, handlers):

@@ -128,6 +128,25 @@ def test_hostile_files_get_sentences_and_the_page_lives_on(browser, address, pic
     page.context.close()
 
 
+def test_what_is_shown_belongs_to_the_last_picture_however_fast_it_came(browser, address, tmp_path):
+    large = np.random.default_rng(0).integers(0, 256, (3000, 3000), np.uint8)
+    Image.fromarray(large).save(tmp_path / "slow.png")
+    page = open_page(browser, address, locale="en-US")
+    for _ in range(3):
+        upload(page, tmp_path / "slow.png")
+        page.get_by_text("slow.png").first.wait_for()
+        page.get_by_role("button", name="Phantom 1").click()
+        expect(page.get_by_text("Highest probability: PNEUMONIA, 97.2%")).to_be_visible()
+        page.wait_for_timeout(1500)  # in which the answer to the other picture might come late
+        expect(page.get_by_text("Highest probability: PNEUMONIA, 97.2%")).to_be_visible()
+        expect(page.get_by_text("phantom_1").first).to_be_visible()
+        page.get_by_role("button", name="Phantom 2").click()
+        page.get_by_role("button", name="Clear").first.click()
+        page.wait_for_timeout(1500)
+        expect(page.get_by_text("Highest probability")).to_have_count(0)
+    page.context.close()
+
+
 def test_models_are_chosen_and_compared(browser, run_folder):
     with running_app("--model", f"{DEFAULT_MODEL},{run_folder}") as address:
         page = open_page(browser, address, locale="en-US")

@@ -38,6 +38,8 @@ def send(handler, status: int, body: bytes = b"", **headers: str) -> None:
         "http://[::ffff:127.0.0.1]/",
         "http://[2002:7f00:1::]/",
         "http://[fe80::1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[::7f00:1]/",
         "http://224.0.0.1/",
         "file:///etc/passwd",
         "ftp://example.com/x",

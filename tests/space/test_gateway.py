@@ -72,11 +72,15 @@ def test_an_upload_may_be_named_by_its_address_here():
         " HTTP://example.com/x.png",
         "file:///etc/passwd",
         "gopher://127.0.0.1:70/",
+        "http://xray.example/gradio_api/file=http://elsewhere.example/x.png",
+        "http://xray.example/file/https%3A//elsewhere.example/x.png",
+        "http://[::1",
     ],
 )
 def test_no_other_address_is_asked_unless_that_is_allowed(path):
     status, body = ask([request("/up/b.png", path)])
-    assert (status, "never fetched from an address" in body.decode()) == (400, True)
+    assert status == 400
+    assert "never fetched from an address" in body.decode() or "is no address" in body.decode()
 
 
 def test_where_it_is_allowed_files_are_fetched_from_the_public_web_alone(public_loopback):
@@ -110,7 +114,14 @@ def test_uploads_leave_room_on_the_disk(monkeypatch):
     assert (status, "disk is full" in body.decode()) == (507, True)
 
 
-@pytest.mark.parametrize("path", ["/gradio_api/file=https://evil.example/", "/file=HTTP://evil.example"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=https://evil.example/",
+        "/file=HTTP://evil.example",
+        "/gradio_api/file/http://evil.example/x.png",
+    ],
+)
 def test_no_visitor_is_sent_elsewhere(path):
     assert ask(path=path, method="GET")[0] == 404
     assert ask(path="/gradio_api/file=/up/a.png", method="GET")[0] == 200

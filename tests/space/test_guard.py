@@ -42,6 +42,14 @@ def test_pictures_like_those_of_training_pass(classifier):
     assert sum(found.doubt is None for found in findings) >= 38
 
 
+def test_what_is_turned_over_is_told(classifier):
+    random = np.random.default_rng(12)
+    phantoms = [draw_phantom(random, bool(k % 2)) for k in range(20)]
+    for turn in (Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM):
+        findings = classifier.examine([phantom.transpose(turn) for phantom in phantoms])
+        assert sum(found.doubt == "upside_down" for found in findings) >= 18
+
+
 @pytest.mark.parametrize("draw", [page_of_text, gradient, noise])
 def test_what_is_laid_out_otherwise_is_refused(classifier, draw):
     (found,) = classifier.examine([draw()])

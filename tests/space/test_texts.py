@@ -27,7 +27,7 @@ def test_every_language_says_everything_with_the_same_values():
 def test_every_error_is_said_in_russian():
     codes = {
         *("missing", "unreadable", "empty", "too_many_bytes", "unknown_format", "unsupported", "too_many_pixels"),
-        *("several_frames", "damaged", "bad_url", "fetch"),
+        *("several_frames", "damaged", "bad_url", "fetch", "no_file", "no_number"),
     }
     for code in codes:
         said = ALL["ru"].error(XrayError(code, "in English"))
