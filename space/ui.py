@@ -8,6 +8,7 @@ import PIL.Image
 
 from space.answers import EXAMPLES, Answers
 from space.api import add_endpoints
+from space.batch import header
 from space.gradcam import PALETTES
 from space.handlers import Handlers, classes
 from space.settings import Settings
@@ -123,7 +124,15 @@ class Page:
     def _batch_tab(self) -> None:
         self.files = self._make(gr.File, {"label": "many_files"}, file_count="multiple")
         self.run = self._make(gr.Button, {"value": "run_batch"}, variant="primary")
-        self.table = self._make(gr.Dataframe, {"label": "table"}, interactive=False, wrap=True)
+        # Wide enough for words, also where a screen then shows a part of the table only.
+        widths = ["160px", *["115px"] * (len(header(self.first, ALL["en"])) - 2), "300px"]
+        self.table = self._make(
+            gr.Dataframe,
+            {"label": "table"},
+            interactive=False,
+            wrap=True,
+            column_widths=None if self.several else widths,
+        )
         self.csv = self._make(gr.File, {"label": "download_table"}, interactive=False)
 
     def _connect(self, demo: gr.Blocks) -> None:

@@ -106,7 +106,11 @@ def main() -> None:
     for folder in sys.argv[1:]:
         data = load_data(folder)
         images = [image.convert("L") for image in data.splits["test"]["image"]]
-        print(f"{data.name}, test: {1 - refused(classifier, images):.1%} of {len(images):,} pass")
+        turned = [image.transpose(Image.Transpose.ROTATE_180) for image in images]
+        print(
+            f"{data.name}, test: {1 - refused(classifier, images):.1%} of {len(images):,} pass; upside down, "
+            f"{refused(classifier, turned):.1%} are refused"
+        )
     for draw in KINDS:
         images = list(draw(np.random.default_rng(1)))
         print(f"{draw.__name__}: {refused(classifier, images):.1%} of {len(images):,} refused")

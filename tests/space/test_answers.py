@@ -63,7 +63,7 @@ def test_the_verdict_counts_what_came_true_in_validation_and_test(run_folder, ph
         assert f"{right} of {n} pictures" in said
     assert said.count("So few say little") == 2  # the short run knows 10 and 48 pictures
     wrong, n = asked.facts.called
-    assert f"called {wrong} of {n} pictures of NORMAL PNEUMONIA" in said
+    assert f"decided for PNEUMONIA in {wrong} of {n} pictures of NORMAL" in said
     assert "a score, not a patient's risk" in said
 
 
