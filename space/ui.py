@@ -137,10 +137,9 @@ class Page:
 
     def _connect(self, demo: gr.Blocks) -> None:
         do, language, model = self.do, self.language, self.model
-        given = [(button.click, partial(str, path), None) for path, button in self.examples.items()]
-        given.append((self.pasted.upload, lambda path: path, self.pasted))
-        for event, give, source in given:
-            event(give, source, self.file, **SILENT)
+        for path, button in self.examples.items():
+            button.click(partial(str, path), None, self.file, **SILENT)
+        self.pasted.upload(lambda path: (path, None), self.pasted, [self.file, self.pasted], **SILENT)
         if self.settings.allow_url_input:
             gr.on([self.fetch.click, self.url.submit], do.fetch, [self.url, language], self.file, **PRIVATE)
         # What is shown follows from what is chosen, however fast that changes: every event looks at the latest.

@@ -134,7 +134,7 @@ def test_what_is_shown_belongs_to_the_last_picture_however_fast_it_came(browser,
     page = open_page(browser, address, locale="en-US")
     for _ in range(3):
         upload(page, tmp_path / "slow.png")
-        page.get_by_text("slow.png").first.wait_for()
+        page.get_by_role("link").filter(has_text="MB").wait_for()  # it is there, and being looked at
         page.get_by_role("button", name="Phantom 1").click()
         expect(page.get_by_text("Highest probability: PNEUMONIA, 97.2%")).to_be_visible()
         page.wait_for_timeout(1500)  # in which the answer to the other picture might come late
