@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
@@ -112,7 +111,7 @@ class _Bounded:
 
     def __init__(self, receive, seconds: float):
         self.receive, self.seconds, self.is_complete = receive, seconds, False
-        self.deadline = time.monotonic() + seconds
+        self.deadline = asyncio.get_running_loop().time() + seconds
 
     async def __call__(self) -> dict:
         if self.is_complete:  # what comes now is no more than that the visitor leaves
@@ -120,7 +119,8 @@ class _Bounded:
         if shutil.disk_usage(upload_folder()).free < LEAST_FREE:
             raise _Refusal(HTTPStatus.INSUFFICIENT_STORAGE, "The disk is full. Please come back later.")
         try:
-            message = await asyncio.wait_for(self.receive(), self.deadline - time.monotonic())
+            async with asyncio.timeout_at(self.deadline):  # `wait_for` would make a task of every piece
+                message = await self.receive()
         except TimeoutError:
             detail = f"The request did not arrive within {self.seconds:.0f} seconds."
             raise _Refusal(HTTPStatus.REQUEST_TIMEOUT, detail) from None
