@@ -179,14 +179,14 @@ def test_a_huge_request_that_is_no_upload_is_refused(client):
 
 def test_batch_takes_files_and_archives(client, test_rows, tmp_path):
     with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
-        archive.write(test_rows[-1]["file"], "deep/inside/=SUM(A1).jpeg")
+        archive.write(test_rows[-1]["file"], "=SUM(A1).jpeg")
         archive.writestr("deep/notes.txt", "no picture")
         archive.writestr("__MACOSX/._a.jpeg", "left out")
     files = [handle_file(str(test_rows[0]["file"])), handle_file(str(tmp_path / "more.zip"))]
     table, path = client.predict(files, api_name="/batch")
     head, found = table["headers"], table["data"]
     assert head == ["file", "most probable", "decision", "NORMAL", "PNEUMONIA", "problem"]
-    assert [row[0] for row in found] == [test_rows[0]["file"].name, "=SUM(A1).jpeg", "notes.txt"]
+    assert [row[0] for row in found] == [test_rows[0]["file"].name, "=SUM(A1).jpeg", "deep/notes.txt"]
     for row, expected in zip(found, (test_rows[0], test_rows[-1]), strict=False):
         assert float(row[4]) == pytest.approx(float(expected["prob:PNEUMONIA"]), abs=1e-3)
     assert "not a picture" in found[2][5]

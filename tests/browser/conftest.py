@@ -15,9 +15,9 @@ expect.set_options(timeout=60_000)  # milliseconds: its own five seconds are few
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
-    """Debian's Chromium."""
+    """Debian's Chromium; no longer than these tests, because Playwright's event loop keeps others from running."""
     chromium = shutil.which("chromium")
     if chromium is None:
         message = "Chromium is not installed (Debian: apt-get install chromium)"
@@ -28,7 +28,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address():
     """Of the app with the bundled model."""
     with running_app() as address:
@@ -44,7 +44,7 @@ def open_page(browser: Browser, address: str, width: int = 1100, **options) -> P
     return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pictures(tmp_path_factory):
     """A folder with a phantom, a page of noise and a letter that calls itself a picture."""
     folder = tmp_path_factory.mktemp("upload")
