@@ -4,9 +4,12 @@ import ast
 import re
 import subprocess
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import DEFAULT_MODEL, REPOSITORY
+from tests.phantoms import draw_phantom
 
 FORBIDDEN = {"space": {"train", "hub", "app"}, "train": {"hub", "app"}, "hub": {"app"}, "app": {"train", "hub"}}
 DESIGN_CARD = {
@@ -86,3 +89,11 @@ def test_the_repository_holds_no_data_and_no_unexpected_top_level():
             assert name.startswith(allowed), name
         if not name.startswith(model):
             assert (REPOSITORY / name).stat().st_size < 1_000_000, name
+
+
+def test_the_pages_examples_are_what_the_tests_draw():
+    for number, path in enumerate(sorted((REPOSITORY / "space" / "examples").iterdir())):
+        drawn = draw_phantom(np.random.default_rng(number), bool(number), 480, 440)
+        assert path.name == f"phantom_{number + 1}.png"
+        # Another processor may round a gray level otherwise.
+        assert np.abs(np.asarray(Image.open(path), int) - np.asarray(drawn, int)).max() <= 2
