@@ -111,12 +111,12 @@ class _Bounded:
 
     def __init__(self, receive, seconds: float):
         self.receive, self.seconds, self.is_complete = receive, seconds, False
-        self.deadline = asyncio.get_running_loop().time() + seconds
+        self.deadline, self.folder = asyncio.get_running_loop().time() + seconds, upload_folder()
 
     async def __call__(self) -> dict:
         if self.is_complete:  # what comes now is no more than that the visitor leaves
             return await self.receive()
-        if shutil.disk_usage(upload_folder()).free < LEAST_FREE:
+        if shutil.disk_usage(self.folder).free < LEAST_FREE:
             raise _Refusal(HTTPStatus.INSUFFICIENT_STORAGE, "The disk is full. Please come back later.")
         try:
             async with asyncio.timeout_at(self.deadline):  # `wait_for` would make a task of every piece
