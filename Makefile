@@ -21,7 +21,7 @@ format: $(VENV)/.test-setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-screenshots: $(VENV)/.test-setup  ## the README's pictures, of phantoms
+screenshots: $(VENV)/.test-setup  ## the README's images, of phantoms
 	SCREENSHOT=tests/browser/screenshots $(BIN)/python -m pytest tests/browser -k reads_a_label
 
 clean:

@@ -9,32 +9,32 @@ import signal
 import sys
 
 from space.errors import run_cli
-from space.model_ids import choose_models
-from space.settings import read_port, read_settings
-from space.uploads import prepare
+from space.web.model_choice import choose_models
+from space.web.settings import read_port, read_settings
+from space.web.uploads import prepare
 
 
 def build_demo(models: str | None = None):
     """Load models and build the page around them.
 
     Args:
-        models: See `space.model_ids.choose_models`.
+        models: See `space.web.model_choice.choose_models`.
 
     Returns:
         The page, as `gradio.Blocks`.
 
     Raises:
-        UsageError: A model cannot be loaded, or a setting makes no sense (see `space.settings`).
+        UsageError: A model cannot be loaded, or a setting makes no sense (see `space.web.settings`).
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it at the moment it is imported
     prepare()
     settings, (chosen, trusted) = read_settings(), choose_models(models)
     import torch
 
-    from space.answers import Answers
-    from space.ui import build_ui
+    from space.web.page import build_ui
+    from space.web.service import ModelService
 
-    answers = [Answers.load(one, trusted, settings) for one in chosen]
+    answers = [ModelService.load(one, trusted, settings) for one in chosen]
     if all(one.classifier.backend != "torch" for one in answers):
         torch.set_num_threads(1)  # torch has little left to do, and its waiting threads take the cores from OpenVINO
     return build_ui(answers, settings)
@@ -49,8 +49,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordinary end, which deletes the uploads
     sys.modules.setdefault("matplotlib", None)  # gradio would import it to answer the first visitor, who waits
     demo = build_demo(models)
-    from space.gateway import Gateway
-    from space.theme import CSS, build_theme
+    from space.web.middleware import Gateway
+    from space.web.theme import CSS, build_theme
 
     # A port that was asked for is meant: without `server_port` gradio would take the next free one in silence. Uploads
     # are X-rays: no history of runs in the visitor's browser.

@@ -13,32 +13,32 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hub.dataset_card import write_card
-from hub.kaggle import LAYOUTS
-from hub.looks import Item
-from hub.stored_dataset import StoredDataset
-from hub.workers import parse_workers
+from hub.auditing.dataset_card import write_card
+from hub.dataset.image_summary import AuditedImage
+from hub.dataset.stored_dataset import StoredDataset
+from hub.layouts.registry import LAYOUTS
 from space.errors import UsageError, run_cli
-from train.data import SPLITS
-from train.duplicates import Copies, find_copies, group_pairs, merge_groups
-from train.folders import write_text_whole
+from train.common.arguments import parse_workers
+from train.common.atomic_output import write_text_whole
+from train.data.dataset import SPLITS
+from train.data.duplicates import Copies, find_copies, group_pairs, merge_groups
 
 GROUPS = ("exact_duplicates", "near_duplicates", "label_conflicts")
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True) -> dict:
+def audit(items: Sequence[AuditedImage], copies: Copies, facts: dict, full: bool = True) -> dict:
     """Write up what is known of a dataset, as audit.json holds it.
 
     Args:
-        items: Its pictures, dropped ones too.
+        items: Its images, dropped ones too.
         copies: Which of them are copies of each other.
         facts: How the dataset was made; {} for a dataset of unknown making.
         full: Also look for what takes time: shortcuts, distributions.
 
     Returns:
-        `images` (pictures in the dataset), `counts`, `exact_duplicates` and `near_duplicates` (groups of
-        {split, label, source}, with `dropped` where the picture was left out), `label_conflicts` (groups of copies with
+        `images` (images in the dataset), `counts`, `exact_duplicates` and `near_duplicates` (groups of
+        {split, label, source}, with `dropped` where the image was left out), `label_conflicts` (groups of copies with
         several labels), `patients_across_splits` (per pair of splits), `dropped`,
         `kept_leaks`, `against` (empty: `compare` fills it), and, with `full`, `shortcuts`, `sizes` and `intensity`.
     """
@@ -64,11 +64,11 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
         "conversion": facts,
     }
     if full:
-        from hub.shortcuts import measure_shortcuts, warnings_of  # scikit-learn takes a second to load
+        from hub.auditing.shortcut_probes import measure_shortcuts, warnings_of
 
         groups = merge_groups(every, [item.record.patient or item.record.group for item in items])
         rows = [(item, group) for item, group in zip(items, groups, strict=True) if not item.dropped]
-        rows.sort(key=lambda row: row[0].record.source)  # the same folds, whatever order the pictures came in
+        rows.sort(key=lambda row: row[0].record.source)  # the same folds, whatever order the images came in
         numbers = {group: number for number, group in enumerate(dict.fromkeys(group for _, group in rows))}
         labels = [item.record.label for item, _ in rows]
         report["shortcuts"] = measure_shortcuts(
@@ -79,20 +79,22 @@ def audit(items: Sequence[Item], copies: Copies, facts: dict, full: bool = True)
     return report
 
 
-def compare(items: Sequence[Item], others: Sequence[Item], pixels: Callable, other_pixels: Callable) -> dict:
-    """Which pictures of a dataset another dataset holds too.
+def compare(
+    items: Sequence[AuditedImage], others: Sequence[AuditedImage], pixels: Callable, other_pixels: Callable
+) -> dict:
+    """Which images of a dataset another dataset holds too.
 
     Args:
         items: The dataset.
         others: The other one.
-        pixels: Gives the i-th picture of the dataset in full.
+        pixels: Gives the i-th image of the dataset in full.
         other_pixels: The same for the other one.
 
     Returns:
-        `exact` and `near` (how many pictures of the dataset have such a copy; exact ones are not counted again as
+        `exact` and `near` (how many images of the dataset have such a copy; exact ones are not counted again as
         near), `conflicts` (how many have a copy of another label, although both datasets know one of the two labels;
         labels are compared without case and punctuation), `splits` ({split of this one: {split of the other:
-        pictures}}) and `pairs`.
+        images}}) and `pairs`.
     """
     copies = find_copies([i.look.print for i in items], pixels, [i.look.print for i in others], other_pixels)
     exact = {int(i) for i, _ in copies.exact}
@@ -116,7 +118,7 @@ def compare(items: Sequence[Item], others: Sequence[Item], pixels: Callable, oth
 def write_audit(
     folder: Path,
     report: dict,
-    items: Sequence[Item],
+    items: Sequence[AuditedImage],
     copies: Copies,
     pixels: Callable[[int], Image.Image] | None,
     with_samples: bool,
@@ -128,19 +130,19 @@ def write_audit(
         report: From `audit`.
         items: What it was made from.
         copies: What it was made from.
-        pixels: Gives the i-th picture in full.
-        with_samples: Single pictures may be shown outside of `figures/local/`.
+        pixels: Gives the i-th image in full.
+        with_samples: Single images may be shown outside of `figures/local/`.
     """
     if pixels is not None:
-        from hub.audit_figures import draw_figures  # matplotlib takes a second to load
+        from hub.auditing.figures import draw_figures
 
         draw_figures(folder / "figures", items, copies, pixels, with_samples)
         report["with_samples"] = with_samples
     write_text_whole(folder / "audit.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
-def _counts(items: Sequence[Item]) -> dict[str, dict[str, int]]:
-    """{split: {class: pictures}}, splits in their usual order."""
+def _counts(items: Sequence[AuditedImage]) -> dict[str, dict[str, int]]:
+    """{split: {class: images}}, splits in their usual order."""
     counts = Counter((item.record.split, item.record.label) for item in items)
     labels = sorted({label for _, label in counts})
     found = {split for split, _ in counts}
@@ -148,7 +150,9 @@ def _counts(items: Sequence[Item]) -> dict[str, dict[str, int]]:
     return {split: {label: counts[split, label] for label in labels} for split in ordered}
 
 
-def _groups(items: Sequence[Item], groups: Sequence[int], wanted: Callable[[list[int]], bool]) -> list[list[dict]]:
+def _groups(
+    items: Sequence[AuditedImage], groups: Sequence[int], wanted: Callable[[list[int]], bool]
+) -> list[list[dict]]:
     members: dict[int, list[int]] = {}
     for index, group in enumerate(groups):
         members.setdefault(group, []).append(index)
@@ -160,14 +164,14 @@ def _has_near(copies: Copies) -> Callable[[list[int]], bool]:
     return lambda group: any(index in near for index in group)
 
 
-def _entry(item: Item) -> dict[str, str | None]:
+def _entry(item: AuditedImage) -> dict[str, str | None]:
     record = item.record
     entry = {"split": record.split, "label": record.label, "source": record.source}
     return entry | ({"dropped": item.leak} if item.dropped else {})
 
 
-def _distributions(items: Sequence[Item]) -> dict:
-    """Quantiles of picture sizes in pixels and, per class, of mean brightness in 0..255; formats and channels."""
+def _distributions(items: Sequence[AuditedImage]) -> dict:
+    """Quantiles of image sizes in pixels and, per class, of mean brightness in 0..255; formats and channels."""
     sizes = np.array([item.look.print.size for item in items])
     means = np.array([item.look.print.thumbnail.mean() for item in items])
     labels = np.array([item.record.label for item in items])
@@ -197,8 +201,8 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, help="where audit.json and figures go (default: into the dataset folder)"
     )
-    parser.add_argument("--workers", type=parse_workers, help="pictures read at a time (default: one per core)")
-    parser.add_argument("--with-samples", action="store_true", help="show single pictures in the card's figures")
+    parser.add_argument("--workers", type=parse_workers, help="images read at a time (default: one per core)")
+    parser.add_argument("--with-samples", action="store_true", help="show single images in the card's figures")
     args = parser.parse_args()
     dataset = StoredDataset(args.dataset)
     others = [StoredDataset(name) for name in args.against]
@@ -224,7 +228,7 @@ def main() -> None:
 def _findings(report: dict) -> list[str]:
     """What a person wants to know first, a line each."""
     found = ", ".join(f"{len(report[key])} {key.replace('_', ' ')}" for key in GROUPS)
-    lines = [f"{report['images']:,} pictures; groups: {found}"]
+    lines = [f"{report['images']:,} images; groups: {found}"]
     lines += [f"{pair}: {n} patients in both" for pair, n in report["patients_across_splits"].items() if n]
     for name, other in report["against"].items():
         lines.append(

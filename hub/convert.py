@@ -15,24 +15,23 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hub.audit import audit, write_audit
-from hub.dataset_card import write_card
-from hub.kaggle import LAYOUTS, recognise
-from hub.labels import apply_map
-from hub.layout import Layout, Record
-from hub.looks import Item, Look, look_at_all
-from hub.rows import MaskFolder, RowMaker, shown_records
-from hub.source import open_source
-from hub.splits import Cut, Fractions, cut
-from hub.workers import cores, parse_workers
-from hub.writer import features_of, write_split
+from hub.auditing.dataset_card import write_card
+from hub.dataset.image_summary import AuditedImage, ImageSummary, look_at_all
+from hub.dataset.open_source import open_source
+from hub.dataset.parquet_writer import features_of, write_split
+from hub.dataset.relabel import apply_map
+from hub.dataset.rows import MaskFolder, RowMaker, shown_records
+from hub.dataset.splits import Fractions, SplitAssignment, cut
+from hub.layouts.base import Layout, Record
+from hub.layouts.registry import LAYOUTS, recognise
 from space.errors import ChestXrayError, UsageError, XrayError, run_cli
-from space.xray import read_xray
-from train.data import SPLITS
-from train.duplicates import find_copies
-from train.folders import check_free, written_whole
-from train.label_map import read_map
-from train.recipe import parse_seed
-from train.sources import Folder, Source
+from space.imaging.archives import Folder, Source
+from space.imaging.xray import read_xray
+from train.common.arguments import parse_seed, parse_workers
+from train.common.atomic_output import check_free, written_whole
+from train.data.dataset import SPLITS
+from train.data.duplicates import find_copies
+from train.data.label_map import read_map
 
 MOST_BAD = 0.05
 
@@ -43,17 +42,17 @@ class Options:
 
     Attributes:
         layout: Name of the layout; None: recognised from the source.
-        size: Longest side of the stored pictures in pixels; None: pictures keep their own.
+        size: Longest side of the stored images in pixels; None: images keep their own.
         fractions: Sizes and seed of the splits that are cut anew.
         official: Keep the publisher's splits, all of them.
         labels: {class: new name, or None to drop it}.
-        masks: Folder of lung masks with the pictures' relative paths and stems.
+        masks: Folder of lung masks with the images' relative paths and stems.
         workers: Files handled at a time; None: one per core.
-        keep_leaks: Keep train and validation pictures that test holds too.
+        keep_leaks: Keep train and validation images that test holds too.
         keep_names: Keep file names and patient keys of private sources.
         allow_bad: Go on however many files cannot be read.
         audit: Look for copies' conflicts and shortcuts and draw figures; splits are made alike without.
-        with_samples: Show single pictures in the card and its figures.
+        with_samples: Show single images in the card and its figures.
     """
 
     layout: str | None = None
@@ -92,7 +91,7 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
     layout, root, tree = recognise(opened, options.layout)
     print(f"{opened.title}: layout {layout.name}{root and f', in {root}'}")
     every = layout.records(opened, tree, root)
-    outside = sum(len(tree.pictures(folder)) for folder in tree.folders) - len(every)
+    outside = sum(len(tree.images(folder)) for folder in tree.folders) - len(every)
     listed, labels = apply_map(every, layout, options.labels or {})
     masks = MaskFolder(options.masks, listed) if options.masks else None
     records, looks, bad = _inspect(opened, listed, options)
@@ -108,7 +107,7 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
     shown = shown_records(parts.records, looks, layout, hidden)
     leaks = [parts.leaks.get(index) for index in range(len(records))]
     items = [
-        Item(record, look, leak, dropped=bool(leak) and not options.keep_leaks)
+        AuditedImage(record, look, leak, dropped=bool(leak) and not options.keep_leaks)
         for record, look, leak in zip(shown, looks, leaks, strict=True)
     ]
     with written_whole(output) as folder:
@@ -125,23 +124,23 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
 
 
 def _still_there(labels: dict[str, str], records: list[Record]) -> dict[str, str]:
-    """The classes that readable pictures are left of.
+    """The classes that readable images are left of.
 
     Raises:
         ChestXrayError: Fewer than two are left.
     """
     present = {record.label for record in records}
     if gone := [label for label in labels if label not in present]:
-        print(f"note: no readable picture of class {', '.join(gone)} is left, so it is not in the dataset")
+        print(f"note: no readable image of class {', '.join(gone)} is left, so it is not in the dataset")
     if len(present) < 2:
-        raise ChestXrayError(f"only class {', '.join(present)} has readable pictures; a classifier needs two or more.")
+        raise ChestXrayError(f"only class {', '.join(present)} has readable images; a classifier needs two or more.")
     return {label: meaning for label, meaning in labels.items() if label in present}
 
 
 def _inspect(
     source: Source, records: list[Record], options: Options
-) -> tuple[list[Record], list[Look], list[tuple[str, XrayError]]]:
-    """Look at every picture: the readable ones, what was seen of them, and the others with what is wrong with them.
+) -> tuple[list[Record], list[ImageSummary], list[tuple[str, XrayError]]]:
+    """Look at every image: the readable ones, what was seen of them, and the others with what is wrong with them.
 
     Raises:
         ChestXrayError: More than `MOST_BAD` of them cannot be read, and that was not allowed.
@@ -152,15 +151,15 @@ def _inspect(
     if len(bad) == len(records) or (len(bad) > MOST_BAD * len(records) and not options.allow_bad):
         listed = "\n".join(f"  {name}: {error}" for name, error in bad[:10])
         raise ChestXrayError(
-            f"{len(bad)} of {len(records)} pictures cannot be read, more than {MOST_BAD:.0%}; nothing was written. "
+            f"{len(bad)} of {len(records)} images cannot be read, more than {MOST_BAD:.0%}; nothing was written. "
             f"Download them again, remove them, or go on without them by --allow-bad. The first ones:\n{listed}"
         )
-    good = [(record, look) for record, look in seen if isinstance(look, Look)]
+    good = [(record, look) for record, look in seen if isinstance(look, ImageSummary)]
     return [record for record, _ in good], [look for _, look in good], bad
 
 
 def _write_rows(
-    folder: Path, maker: RowMaker, records: Sequence[Record], items: list[Item], workers: int | None
+    folder: Path, maker: RowMaker, records: Sequence[Record], items: list[AuditedImage], workers: int | None
 ) -> None:
     (folder / "data").mkdir()
     kept = [(record, item) for record, item in zip(records, items, strict=True) if not item.dropped]
@@ -168,7 +167,7 @@ def _write_rows(
         for split in SPLITS:
             of_split = ((record, item) for record, item in kept if record.split == split)
             rows = (maker.row(record, item.record, item.look.plain) for record, item in of_split)
-            write_split(folder / "data", split, rows, maker.features, workers or cores(), bar)
+            write_split(folder / "data", split, rows, maker.features, workers, bar)
 
 
 def _write_quarantine(folder: Path, bad: list[tuple[str, XrayError]]) -> None:
@@ -183,7 +182,7 @@ def _facts(
     layout: Layout,
     labels: dict[str, str],
     options: Options,
-    parts: Cut,
+    parts: SplitAssignment,
     bad: list[tuple[str, XrayError]],
     maker: RowMaker,
 ) -> dict:
@@ -211,15 +210,15 @@ def _facts(
 
 def _summary(output: Path, report: dict) -> str:
     facts, counts = report["conversion"], report["counts"]
-    lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " pictures"]
+    lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " images"]
     if "validation" not in counts and "train" in counts:
         lines.append("note: there is no validation split, without which nothing can be trained on it")
     if facts["leaks"]:
         found = ", ".join(f"{n} by {why}" for why, n in facts["leaks"].items())
         lines.append(f"{'kept' if facts['leaks_kept'] else 'dropped'}, because test holds them too: {found}")
-    lines += [f"{column}: {n:,} pictures have one" for column, n in facts["masks"].items() if n]
+    lines += [f"{column}: {n:,} images have one" for column, n in facts["masks"].items() if n]
     if facts["outside_layout"]:
-        lines.append(f"left out: {facts['outside_layout']:,} picture files that stand outside the layout")
+        lines.append(f"left out: {facts['outside_layout']:,} image files that stand outside the layout")
     if facts["shared_keys"]:
         lines.append(
             f"note: {facts['shared_keys']:,} patient keys by the loose rule stand in test and elsewhere too, which is "
@@ -227,7 +226,7 @@ def _summary(output: Path, report: dict) -> str:
         )
     if facts["quarantined"] or facts["bad_masks"]:
         n = sum(facts["quarantined"].values())
-        lines.append(f"unreadable: {n} pictures, {facts['bad_masks']} masks (quarantine.csv says why)")
+        lines.append(f"unreadable: {n} images, {facts['bad_masks']} masks (quarantine.csv says why)")
     lines += [f"warning: {sentence}" for sentence in report.get("warnings", ())]
     return "\n".join([*lines, f"Read {output / 'README.md'} (the card) and audit.json (all findings)."])
 
@@ -264,19 +263,19 @@ def _parser() -> argparse.ArgumentParser:
     add("source", help="folder, .zip, or kaggle:OWNER/NAME")
     add("--output", type=Path, required=True, help="dataset folder to make")
     add("--layout", help=f"one of: {', '.join(LAYOUTS)} (default: recognised by structure)")
-    add("--size", type=int, help="shrink pictures to this longest side, in pixels (default: untouched)")
+    add("--size", type=int, help="shrink images to this longest side, in pixels (default: untouched)")
     add("--val-fraction", type=float, default=0.1, help="share of the new validation split (default 0.1)")
     add("--test-fraction", type=float, default=0.1, help="share of the test split where there is none (default 0.1)")
     add("--seed", type=parse_seed, default=0, help="seed of the new splits (default 0)")
     add("--official-splits", action="store_true", help="keep the publisher's splits, validation too")
     add("--labels", type=Path, help='TOML file, `"class" = "new name"` or `"class" = false` to drop it')
-    add("--masks", type=Path, help="folder of lung masks with the pictures' relative paths and stems")
+    add("--masks", type=Path, help="folder of lung masks with the images' relative paths and stems")
     add("--workers", type=parse_workers, help="files handled at a time (default: one per core)")
-    add("--keep-leaks", action="store_true", help="keep train and validation pictures that test holds too")
+    add("--keep-leaks", action="store_true", help="keep train and validation images that test holds too")
     add("--keep-names", action="store_true", help="keep file names and patient keys of private folders")
     add("--allow-bad", action="store_true", help=f"go on even if more than {100 * MOST_BAD:g} in 100 cannot be read")
     add("--no-audit", action="store_true", help="write no findings and figures; the splits are the same")
-    add("--with-samples", action="store_true", help="show single pictures in the card's figures")
+    add("--with-samples", action="store_true", help="show single images in the card's figures")
     return parser
 
 

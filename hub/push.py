@@ -10,12 +10,12 @@ from pathlib import Path
 
 from huggingface_hub.utils import disable_progress_bars
 
-from hub.bundle import build_bundle, pin_of
-from hub.contents import Contents, collect, with_name
-from hub.remote import Pushed, Target, check_arrived, check_model, check_token, push
-from hub.source_checks import check_dataset, check_run, verify_in_fresh_process
+from hub.publishing.allowlist import Contents, collect, with_name
+from hub.publishing.preflight import check_dataset, check_run, verify_in_fresh_process
+from hub.publishing.repository import Pushed, Target, check_arrived, check_model, check_token, push
+from hub.publishing.space_bundle import build_bundle, pin_of
 from space.errors import ChestXrayError, UsageError, run_cli
-from train.folders import write_text_whole
+from train.common.atomic_output import write_text_whole
 
 
 def parse_args() -> argparse.Namespace:

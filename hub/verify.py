@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import pipeline
 
-from hub.contents import read_results
-from space.backends import TOLERANCE
-from space.classifier import Classifier
 from space.errors import ChestXrayError, run_cli
+from space.inference.backends import TOLERANCE
+from space.inference.classifier import Classifier
+from train.report.results import read_results
 
 
 def verify_model(folder: Path) -> None:
@@ -30,7 +30,7 @@ def verify_model(folder: Path) -> None:
     classifier = Classifier.load(folder, trust_remote_code=True)  # this project's own, unchanged code alone
     if classifier.labels != results["labels"]:
         raise ChestXrayError(f"config.json names the labels {classifier.labels}, the run recorded {results['labels']}.")
-    pictures = [Image.fromarray(pixels[0].numpy()) for pixels in golden["pixels"]]
+    images = [Image.fromarray(pixels[0].numpy()) for pixels in golden["pixels"]]
     if classifier.operating_point != results["operating_point"]:
         raise ChestXrayError(
             f"config.json decides by {classifier.operating_point}, the run recorded {results['operating_point']}."
@@ -40,17 +40,17 @@ def verify_model(folder: Path) -> None:
     if not (threshold == recorded or (threshold and recorded and abs(threshold - recorded) <= TOLERANCE * recorded)):
         raise ChestXrayError(f"guard.safetensors refuses from {threshold}, the run recorded {recorded}.")
     with torch.inference_mode():
-        logits = classifier.model(pixel_values=classifier.preprocess(pictures)).logits
+        logits = classifier.model(pixel_values=classifier.preprocess(images)).logits
     _compare(logits, golden["logits"], "transformers gives other outputs than the run recorded")
-    _check_pipeline(folder, pictures, golden["logits"].softmax(dim=1), results)
+    _check_pipeline(folder, images, golden["logits"].softmax(dim=1), results)
     if not results["remote_code"]:
-        _check_timm(folder, classifier.preprocess(pictures), golden["logits"], results["labels"])
+        _check_timm(folder, classifier.preprocess(images), golden["logits"], results["labels"])
 
 
-def _check_pipeline(folder: Path, pictures: list[Image.Image], expected: Tensor, results: dict) -> None:
+def _check_pipeline(folder: Path, images: list[Image.Image], expected: Tensor, results: dict) -> None:
     classify = pipeline("image-classification", model=str(folder), trust_remote_code=results["remote_code"])
-    for picture, scores in zip(pictures, expected, strict=True):
-        answers = {answer["label"]: answer["score"] for answer in classify(picture, top_k=None)}
+    for image, scores in zip(images, expected, strict=True):
+        answers = {answer["label"]: answer["score"] for answer in classify(image, top_k=None)}
         if answers.keys() != set(results["labels"]):
             raise ChestXrayError(f"pipeline() answers with the labels {sorted(answers)}.")
         found = torch.tensor([answers[label] for label in results["labels"]])

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tests.phantoms import draw_phantom
-from tests.space.test_dicom import dicom_bytes
+from tests.space.imaging.test_dicom import dicom_bytes
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -34,8 +34,8 @@ def hostile_files() -> dict[str, tuple[bytes, str]]:
         "no-pixels.png": (png_of_size(300, 300), "damaged"),
         "truncated.png": (whole.getvalue()[:2000], "damaged"),
         "moving.png": (moving.getvalue(), "several frames"),
-        "page.png": (b"<html><script>alert(1)</script></html>", "not a picture"),
-        "vector.png": (b"<svg><image href='file:///etc/passwd'/></svg>", "not a picture"),
+        "page.png": (b"<html><script>alert(1)</script></html>", "not an image"),
+        "vector.png": (b"<svg><image href='file:///etc/passwd'/></svg>", "not an image"),
         "lie.dcm": (bytes(lie), "DICOM file"),
         "scans.jpg": (jpeg_of_scans(200), "scans"),
         "markup.dcm": (dicom_bytes(np.zeros((70, 70), np.uint8), PhotometricInterpretation="<B>X"), "kind 'BX'"),

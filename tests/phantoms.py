@@ -1,4 +1,4 @@
-"""Chest-like phantoms in the Kaggle layout: synthetic pictures that stand in for radiographs in tests and screenshots.
+"""Chest-like phantoms in the Kaggle layout: synthetic images that stand in for radiographs in tests and screenshots.
 
 python -m tests.phantoms FOLDER     writes a small chest-xray-pneumonia tree
 """
@@ -20,7 +20,7 @@ def draw_phantom(random: np.random.Generator, pneumonia: bool, width: int = 160,
     """Draw a phantom: body, lungs, ribs, spine, heart and noise; pneumonia adds a soft opacity inside one lung.
 
     Returns:
-        Grayscale picture, mode "L".
+        Grayscale image, mode "L".
     """
     y, x = np.mgrid[0:height, 0:width]
     x = (x / width - 0.5 + random.uniform(-0.04, 0.04)) * random.uniform(0.92, 1.08)
@@ -30,26 +30,26 @@ def draw_phantom(random: np.random.Generator, pneumonia: bool, width: int = 160,
         distance = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2
         return 1 / (1 + np.exp(np.clip(softness * (distance - 1), -50, 50)))
 
-    picture = 0.08 + 0.62 * ellipse(0, 0.1, 0.46, 0.62)
+    image = 0.08 + 0.62 * ellipse(0, 0.1, 0.46, 0.62)
     vary = random.uniform
     lungs = ellipse(-0.19, 0, vary(0.11, 0.15), vary(0.25, 0.33)) + ellipse(0.19, 0, vary(0.11, 0.15), vary(0.25, 0.33))
     ribs = 0.5 + 0.5 * np.cos(2 * np.pi * (vary(7.5, 10.5) * y + vary(3, 9) * x**2 + vary(0, 1)))
-    picture -= lungs * (0.46 - 0.1 * ribs)
-    picture += 0.14 * ellipse(0, 0, 0.035, 0.6, 4) + 0.3 * ellipse(0.06, 0.14, vary(0.1, 0.15), vary(0.13, 0.19))
+    image -= lungs * (0.46 - 0.1 * ribs)
+    image += 0.14 * ellipse(0, 0, 0.035, 0.6, 4) + 0.3 * ellipse(0.06, 0.14, vary(0.1, 0.15), vary(0.13, 0.19))
     vessels = Image.fromarray(random.normal(0, 1, (18, 20)).astype(np.float32)).resize((width, height), Image.BICUBIC)
-    picture += 0.03 * np.asarray(vessels)
+    image += 0.03 * np.asarray(vessels)
     if pneumonia:
         side = random.choice([-1, 1])
         spot = ellipse(side * random.uniform(0.15, 0.22), random.uniform(-0.12, 0.18), 0.09, 0.11, 3)
-        picture += random.uniform(0.3, 0.42) * spot * lungs.clip(0, 1)
-    picture = picture * random.uniform(0.85, 1.1) + random.normal(0, 0.025, picture.shape)
-    return Image.fromarray((picture.clip(0, 1) * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6))
+        image += random.uniform(0.3, 0.42) * spot * lungs.clip(0, 1)
+    image = image * random.uniform(0.85, 1.1) + random.normal(0, 0.025, image.shape)
+    return Image.fromarray((image.clip(0, 1) * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6))
 
 
 def write_kaggle_tree(folder: Path, counts: dict[str, dict[str, int]] = COUNTS, seed: int = 0) -> Path:
     """Write phantoms as `FOLDER/chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}`, named as Kaggle names them.
 
-    Every second patient has two pictures. Patients of one split occur in no other.
+    Every second patient has two images. Patients of one split occur in no other.
 
     Returns:
         `folder`.
@@ -67,7 +67,7 @@ def write_kaggle_tree(folder: Path, counts: dict[str, dict[str, int]] = COUNTS, 
     return folder
 
 
-def write_pictures(folder: Path, *names: str, seed: int = 0) -> Path:
+def write_images(folder: Path, *names: str, seed: int = 0) -> Path:
     """Write one phantom per relative path, each different, in the format that the path's ending asks for.
 
     Returns:

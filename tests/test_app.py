@@ -16,8 +16,8 @@ from tests.benchmarks.serve import ask
 from tests.conftest import run_python
 from tests.phantoms import draw_phantom
 from tests.server import running_app
-from train.models import build, save
-from train.recipe import ModelRecipe
+from train.config.recipe import ModelRecipe
+from train.models.factory import build, save
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_classify_answers_with_the_recorded_probabilities(client, test_rows):
             assert score == pytest.approx(float(row[f"prob:{label}"]), abs=1e-4)
 
 
-def test_explain_answers_with_an_overlay_of_the_picture(client, test_rows):
+def test_explain_answers_with_an_overlay_of_the_image(client, test_rows):
     file = test_rows[-1]["file"]
     overlays = [
         np.asarray(Image.open(client.predict(handle_file(str(file)), label, api_name="/explain")))
@@ -55,7 +55,7 @@ def test_explain_answers_with_an_overlay_of_the_picture(client, test_rows):
     assert np.array_equal(np.asarray(Image.open(invisible))[..., 0], plain)
 
 
-def test_16_bit_pictures_are_read_by_their_own_range(client, test_rows, tmp_path):
+def test_16_bit_images_are_read_by_their_own_range(client, test_rows, tmp_path):
     plain = np.asarray(Image.open(test_rows[-1]["file"])).astype(float)
     stretched = np.rint((plain - plain.min()) / (plain.max() - plain.min()) * 255).astype(np.uint8)
     Image.fromarray(stretched).save(tmp_path / "8.png")
@@ -67,7 +67,7 @@ def test_16_bit_pictures_are_read_by_their_own_range(client, test_rows, tmp_path
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"just text", "not a picture"), (b"", "empty"), (b"\x89PNG\r\n\x1a\n123", "not a picture")],
+    [(b"just text", "not an image"), (b"", "empty"), (b"\x89PNG\r\n\x1a\n123", "not an image")],
 )
 def test_a_file_that_is_no_image_gets_a_sentence(client, tmp_path, content, sentence):
     (tmp_path / "fake.png").write_bytes(content)
@@ -158,7 +158,7 @@ def test_nothing_but_this_machine_is_ever_asked(run_folder, test_rows, tmp_path)
     assert asked <= {"127.0.0.1", "localhost", "::1", "None", "0.0.0.0"}, asked  # noqa: S104 - what is asked, not bound
 
 
-def test_many_at_once_each_get_the_answer_to_their_own_picture(client, test_rows):
+def test_many_at_once_each_get_the_answer_to_their_own_image(client, test_rows):
     with httpx2.Client(timeout=120) as http, ThreadPoolExecutor(16) as pool:
         files = [row["file"] for row in test_rows]
         found = list(pool.map(lambda file: ask(http, client.src.rstrip("/"), file), files))
@@ -180,7 +180,7 @@ def test_a_huge_request_that_is_no_upload_is_refused(client):
 def test_batch_takes_files_and_archives(client, test_rows, tmp_path):
     with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
         archive.write(test_rows[-1]["file"], "=SUM(A1).jpeg")
-        archive.writestr("deep/notes.txt", "no picture")
+        archive.writestr("deep/notes.txt", "no image")
         archive.writestr("__MACOSX/._a.jpeg", "left out")
     files = [handle_file(str(test_rows[0]["file"])), handle_file(str(tmp_path / "more.zip"))]
     table, path = client.predict(files, api_name="/batch")
@@ -189,7 +189,7 @@ def test_batch_takes_files_and_archives(client, test_rows, tmp_path):
     assert [row[0] for row in found] == [test_rows[0]["file"].name, "=SUM(A1).jpeg", "deep/notes.txt"]
     for row, expected in zip(found, (test_rows[0], test_rows[-1]), strict=False):
         assert float(row[4]) == pytest.approx(float(expected["prob:PNEUMONIA"]), abs=1e-3)
-    assert "not a picture" in found[2][5]
+    assert "not an image" in found[2][5]
     with open(path, encoding="utf-8-sig", newline="") as file:
         saved = list(csv.reader(file))
     assert saved[0] == head

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 
-from space.uploads import PREFIX
+from space.web.uploads import PREFIX
 from tests.benchmarks.serve import Refused, ask
 from tests.hostile import hostile_files, zip_of_zeros
 from tests.phantoms import draw_phantom
 from tests.server import running_app
 
-PHANTOM = Path(__file__).parents[1] / "space" / "examples" / "phantom_1.png"
+PHANTOM = Path(__file__).parents[1] / "space" / "web" / "examples" / "phantom_1.png"
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,16 @@ import pytest
 import torch
 from gradio_client import Client, handle_file
 
-from space.answers import Answers
-from space.batch import Item, rows
-from space.handlers import Handlers
-from space.model_ids import ModelId
-from space.settings import Settings
-from space.texts import ALL
+from space.web.batch import Item, rows
+from space.web.events import Handlers
+from space.web.model_choice import ModelId
+from space.web.service import ModelService
+from space.web.settings import Settings
+from space.web.texts import ALL
 from tests.conftest import DEFAULT_MODEL, run_python
 from tests.server import running_app
-from train.models import build, save
-from train.recipe import ModelRecipe
+from train.config.recipe import ModelRecipe
+from train.models.factory import build, save
 
 PHANTOM = str(DEFAULT_MODEL.parent / "examples" / "phantom_1.png")
 
@@ -34,7 +34,7 @@ def three_classes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def handlers(run_folder, three_classes):
     settings = Settings()
-    loaded = [Answers.load(ModelId(str(folder)), False, settings) for folder in (run_folder, three_classes)]
+    loaded = [ModelService.load(ModelId(str(folder)), False, settings) for folder in (run_folder, three_classes)]
     return Handlers({one.name: one for one in loaded}, settings)
 
 
@@ -67,7 +67,7 @@ def test_what_is_wrong_is_said_where_the_answer_would_stand(handlers, tmp_path):
     (tmp_path / "letter.png").write_text("Dear doctor")
     seen, image, *_ = handlers.take(str(tmp_path / "letter.png"), "tiny")
     assert image is None
-    assert "not a picture" in handlers.read(seen, False, "en")[1]
+    assert "not an image" in handlers.read(seen, False, "en")[1]
     assert "не снимок" in handlers.read(seen, False, "ru")[1]
     assert handlers.paint(seen, False, "NORMAL", 0.5, "viridis", "en")[0] is None
     assert "Choose a chest X-ray" in handlers.read(handlers.look(None, "tiny")[0], False, "en")[1]
@@ -83,7 +83,7 @@ def test_the_map_is_named_and_emptied_fields_are_no_obstacle(handlers):
 
 
 def test_a_batch_ends_when_its_time_is_over(run_folder, handlers):
-    hurried = Answers.load(ModelId(str(run_folder)), False, Settings(max_seconds=0))
+    hurried = ModelService.load(ModelId(str(run_folder)), False, Settings(max_seconds=0))
     (row,) = rows(hurried, [Item("a.png", PHANTOM)], ALL["en"])
     assert row[0] == "a.png"
     assert "0 seconds of a batch are over" in row[-1]

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from space.classifier import Classifier
-from space.xray import read_xray
+from space.imaging.xray import read_xray
+from space.inference.classifier import Classifier
 from tests.conftest import DEFAULT_MODEL
-from train.batches import Normaliser
-from train.model_card import render_card
-from train.models import normalisation
+from train.data.pixel_cache import Normaliser
+from train.models.preprocessing import normalisation
+from train.report.model_card import render_card
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def results() -> dict:
     return json.loads((DEFAULT_MODEL / "results.json").read_text())
 
 
-def test_it_is_a_small_model_repository_without_pictures_of_people():
+def test_it_is_a_small_model_repository_without_images_of_people():
     files = [path for path in DEFAULT_MODEL.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 10 * 10**6
     assert {"README.md", "config.json", "model.safetensors", "golden.safetensors", "results.json", "recipe.toml"} <= {

@@ -85,14 +85,14 @@ def test_the_repository_holds_no_data_and_no_unexpected_top_level():
     for name in names:
         assert not name.lower().endswith((".jpeg", ".jpg", ".dcm", ".parquet", ".npy", ".zip")), name
         if name.lower().endswith(".png"):
-            allowed = (f"{model}/figures/", "space/examples/", "tests/browser/screenshots/", "train/studies/")
+            allowed = (f"{model}/figures/", "space/web/examples/", "tests/browser/screenshots/", "train/studies/")
             assert name.startswith(allowed), name
         if not name.startswith(model):
             assert (REPOSITORY / name).stat().st_size < 1_000_000, name
 
 
 def test_the_pages_examples_are_what_the_tests_draw():
-    for number, path in enumerate(sorted((REPOSITORY / "space" / "examples").iterdir())):
+    for number, path in enumerate(sorted((REPOSITORY / "space" / "web" / "examples").iterdir())):
         drawn = draw_phantom(np.random.default_rng(number), bool(number), 480, 440)
         assert path.name == f"phantom_{number + 1}.png"
         # Another processor may round a gray level otherwise.

@@ -1,4 +1,4 @@
-"""The page as an MCP server: what a language model reads of it, and how it hands over a picture."""
+"""The page as an MCP server: what a language model reads of it, and how it hands over an image."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.conftest import run_python
 from tests.server import running_app
 
 PACKAGES = Path(sys.prefix) / "mcp"  # where `make test` puts what gradio's MCP server needs
-PHANTOM = Path(__file__).parents[1] / "space" / "examples" / "phantom_1.png"
+PHANTOM = Path(__file__).parents[1] / "space" / "web" / "examples" / "phantom_1.png"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_tools_say_what_they_are_and_are_not(address):
         assert all(one.get("description") for one in tool["inputSchema"]["properties"].values())
 
 
-def test_an_uploaded_picture_is_classified_and_explained(address):
+def test_an_uploaded_image_is_classified_and_explained(address):
     with PHANTOM.open("rb") as file:
         path = httpx2.post(f"{address}/gradio_api/upload", files={"files": (PHANTOM.name, file)}).json()[0]
     uploaded = {"file": f"{address}/gradio_api/file={path}"}

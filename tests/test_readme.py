@@ -15,8 +15,8 @@ import numpy as np
 from tests.conftest import DEFAULT_MODEL, REPOSITORY, TINY_RECIPE
 from tests.phantoms import draw_phantom, write_kaggle_tree
 from tests.server import running_app
-from train.model_card import METRIC_NAMES
-from train.recipe import RECIPES
+from train.config.recipe import RECIPES
+from train.report.model_card import METRIC_NAMES
 
 README = (REPOSITORY / "README.md").read_text()
 

@@ -20,25 +20,27 @@ from accelerate.utils import InitProcessGroupKwargs, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from space.errors import run_cli
-from train.batches import CORRUPTED, Normaliser, load_pixels
-from train.checkpoint import checkpoints_of, has_checkpoint
-from train.command_line import parse_args
-from train.control import ask_person
-from train.cpu_speed import keep_freed_memory
-from train.data import load_data
-from train.external import load_external
-from train.folders import partial_of, written_whole
-from train.job import Fit, Job
-from train.loop import Loop
-from train.machine import EndRequest, check_tracker, mixed_precision, use_all_cores
-from train.models import SCRATCH, build, default_init, normalisation, save
-from train.recipe import find_recipe, load_recipe
-from train.record import finish_run, hide_hostname, print_results
-from train.reevaluate import reevaluate
-from train.run import Run, print_plan
+from train.common.atomic_output import partial_of, written_whole
+from train.config.recipe import find_recipe, load_recipe
+from train.data.dataset import load_data
+from train.data.pixel_cache import CORRUPTED, Normaliser, load_pixels
+from train.engine.checkpoint import checkpoints_of, has_checkpoint
+from train.engine.command_line import parse_args
+from train.engine.cpu_kernels import keep_freed_memory
+from train.engine.dialogue import ask_person
+from train.engine.job import Fit, TrainingInputs
+from train.engine.run_spec import RunSpec, print_plan
+from train.engine.runtime import check_tracker, mixed_precision, use_all_cores
+from train.engine.shutdown import ShutdownSignal
+from train.engine.trainer import Trainer
+from train.evaluation.external_test import load_external
+from train.models.factory import SCRATCH, build, default_init, save
+from train.models.preprocessing import normalisation
+from train.report.reevaluate import reevaluate
+from train.report.run_folder import finish_run, hide_hostname, print_results
 
 
-def prepare(args: Namespace) -> Run:
+def prepare(args: Namespace) -> RunSpec:
     """Read recipe and dataset, and settle what the run is."""
     path = find_recipe(args.recipe)
     recipe = load_recipe(path, args.set)
@@ -46,16 +48,16 @@ def prepare(args: Namespace) -> Run:
     data = load_data(args.dataset)
     # Without a GPU, processes started by torchrun find each other only if accelerate is told that they run on the CPU.
     cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
-    # Others wait while the main process decodes pictures and evaluates, which may take longer than NCCL's 10 minutes.
+    # Others wait while the main process decodes images and evaluates, which may take longer than NCCL's 10 minutes.
     state = PartialState(cpu=cpu, **InitProcessGroupKwargs(timeout=timedelta(hours=4)).to_kwargs())
     precision = mixed_precision(recipe.training.precision, state.device)
     init = args.init or default_init(recipe.model.architecture)
     asked = (args.seed, init, args.max_steps)
     where = (precision, state.num_processes, args.with_samples)
-    return Run(partial_of(args.output), recipe, path, tuple(args.set), data, *asked, *where)
+    return RunSpec(partial_of(args.output), recipe, path, tuple(args.set), data, *asked, *where)
 
 
-def train(run: Run, accelerator: Accelerator, args: Namespace) -> dict | None:
+def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> dict | None:
     """Train, evaluate and write the run's files; returns the results on the main process."""
     recipe, threads, main = run.recipe, use_all_cores(), accelerator.is_main_process
     set_seed(run.seed)
@@ -74,9 +76,11 @@ def train(run: Run, accelerator: Accelerator, args: Namespace) -> dict | None:
     if main:
         print_plan(run, splits, accelerator.device)
     ask = ask_person if run.processes == 1 else None
-    with EndRequest() if run.processes == 1 else nullcontext(lambda: 0) as ending:
-        job = Job(recipe, model, splits, normalise, run.folder, run.seed, run.max_steps, run.identity, ask, ending)
-        fitted: Fit = Loop(accelerator, job).run()
+    with ShutdownSignal() if run.processes == 1 else nullcontext(lambda: 0) as ending:
+        job = TrainingInputs(
+            recipe, model, splits, normalise, run.folder, run.seed, run.max_steps, run.identity, ask, ending
+        )
+        fitted: Fit = Trainer(accelerator, job).run()
     results = None
     if main:
         save(model, processor, run.folder)

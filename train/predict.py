@@ -22,12 +22,12 @@ from scipy.special import softmax
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
-from space.classifier import Classifier, decide
 from space.errors import ChestXrayError, UsageError, XrayError, run_cli
-from space.in_order import in_order
-from space.xray import read_xray
-from train.folders import partial_of
-from train.pictures import Picture, find_pictures
+from space.imaging.xray import read_xray
+from space.inference.classifier import Classifier, decide
+from space.parallel import in_order
+from train.common.atomic_output import partial_of
+from train.data.find_images import SourceImage, find_images
 
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's control, format and surrogate characters, and line separators
 FORMULA = tuple("=+-@")  # what spreadsheets compute instead of showing
@@ -35,15 +35,15 @@ FORMULA = tuple("=+-@")  # what spreadsheets compute instead of showing
 
 @dataclass(frozen=True)
 class Prediction:
-    """What became of one picture.
+    """What became of one image.
 
     Attributes:
-        picture: Where it came from.
+        image: Where it came from.
         probabilities: (K,) float64, sums to 1, in the order of the model's labels; None if it could not be classified.
         error: Why, in one sentence; else "".
     """
 
-    picture: Picture
+    image: SourceImage
     probabilities: np.ndarray | None
     error: str = ""
 
@@ -53,11 +53,11 @@ class Tally:
     """What the summary says.
 
     Attributes:
-        total, unreadable: Numbers of pictures.
-        known: {split, "" where there is none: classified pictures whose label is one of the model's}.
+        total, unreadable: Numbers of images.
+        known: {split, "" where there is none: classified images whose label is one of the model's}.
         right: How many of these argmax gets right.
         decided_right: How many of these the operating point gets right.
-        first_error: The first unreadable picture's reason.
+        first_error: The first unreadable image's reason.
     """
 
     total: int = 0
@@ -68,30 +68,30 @@ class Tally:
     first_error: str = ""
 
 
-def predict(classifier: Classifier, pictures: Iterable[Picture]) -> Iterator[Prediction]:
-    """Classify pictures in order; memory does not grow with their number.
+def predict(classifier: Classifier, images: Iterable[SourceImage]) -> Iterator[Prediction]:
+    """Classify images in order; memory does not grow with their number.
 
     Args:
         classifier: The model.
-        pictures: Asked for only a little ahead of what is yielded.
+        images: Asked for only a little ahead of what is yielded.
 
     Yields:
-        One prediction per picture. A picture that cannot be read gives one with an error.
+        One prediction per image. An image that cannot be read gives one with an error.
     """
-    return in_order(partial(_predict_one, classifier), pictures)
+    return in_order(partial(_predict_one, classifier), images)
 
 
-def _predict_one(classifier: Classifier, picture: Picture) -> Prediction:
-    # One picture at a time is the fastest on a CPU: the feature maps of a batch outgrow its caches.
+def _predict_one(classifier: Classifier, image: SourceImage) -> Prediction:
+    # One image at a time is the fastest on a CPU: the feature maps of a batch outgrow its caches.
     try:
-        logits = classifier.logits([read_xray(picture.read()).image])[0].numpy().astype(np.float64)
+        logits = classifier.logits([read_xray(image.read()).image])[0].numpy().astype(np.float64)
     except XrayError as error:
-        return Prediction(picture, None, str(error))
+        return Prediction(image, None, str(error))
     except OSError as error:
-        return Prediction(picture, None, f"The file cannot be read: {os.strerror(error.errno or errno.EIO)}.")
+        return Prediction(image, None, f"The file cannot be read: {os.strerror(error.errno or errno.EIO)}.")
     if not np.isfinite(logits).all():
-        return Prediction(picture, None, "The model's output is not a number; its weights are damaged.")
-    return Prediction(picture, softmax(logits))
+        return Prediction(image, None, "The model's output is not a number; its weights are damaged.")
+    return Prediction(image, softmax(logits))
 
 
 def predict_to_csv(classifier: Classifier, source: str, output: Path) -> Tally:
@@ -99,7 +99,7 @@ def predict_to_csv(classifier: Classifier, source: str, output: Path) -> Tally:
 
     Args:
         classifier: The model.
-        source: See `train.pictures.find_pictures`.
+        source: See `train.data.find_images.find_images`.
         output: The file to make; see `write_csv`.
 
     Returns:
@@ -107,15 +107,15 @@ def predict_to_csv(classifier: Classifier, source: str, output: Path) -> Tally:
 
     Raises:
         UsageError: The output exists, or there is no such source.
-        ChestXrayError: No picture could be read; nothing is written then.
+        ChestXrayError: No image could be read; nothing is written then.
     """
     _check_absent(output)
-    total, pictures = find_pictures(source, classifier.labels)
+    total, images = find_images(source, classifier.labels)
     with _whole_file(output) as file:
-        predictions = tqdm(predict(classifier, pictures), total=total, desc="predicting", unit="img")
+        predictions = tqdm(predict(classifier, images), total=total, desc="predicting", unit="img")
         tally = write_csv(file, predictions, classifier.labels, classifier.operating_point)
         if tally.unreadable == tally.total:
-            raise ChestXrayError(f"none of the {total:,} pictures could be read. The first, {tally.first_error}")
+            raise ChestXrayError(f"none of the {total:,} images could be read. The first, {tally.first_error}")
     return tally
 
 
@@ -140,9 +140,9 @@ def write_csv(
     names = [f"prob:{plain(label)}" for label in labels]
     writer.writerow(["source", "split", "patient", "label", "predicted", *names, "decision", "error"])
     for one in predictions:
-        picture, scores = one.picture, one.probabilities
+        image, scores = one.image, one.probabilities
         tally.total += 1
-        facts = [plain(picture.source, "./"), *map(plain, (picture.split, picture.patient, picture.label))]
+        facts = [plain(image.source, "./"), *map(plain, (image.split, image.patient, image.label))]
         if scores is None:
             tally.unreadable += 1
             tally.first_error = tally.first_error or f"{facts[0]}: {one.error}"
@@ -150,10 +150,10 @@ def write_csv(
             continue
         predicted = labels[int(scores.argmax())]
         decision = labels[int(decide(scores[None], operating_point, labels)[0])] if operating_point else ""
-        split = picture.split or ""
-        tally.known[split] += picture.label in labels
-        tally.right[split] += picture.label == predicted
-        tally.decided_right[split] += picture.label == decision
+        split = image.split or ""
+        tally.known[split] += image.label in labels
+        tally.right[split] += image.label == predicted
+        tally.decided_right[split] += image.label == decision
         digits = [f"{score:.9f}" for score in scores]
         writer.writerow([*facts, plain(predicted), *digits, plain(decision), ""])
     return tally
@@ -201,14 +201,14 @@ def parse_args() -> argparse.Namespace:
         prog="python -m train.predict",
         description="Classify chest X-rays into a CSV file: source, split, patient, label, predicted (the highest "
         "probability), prob:<label>, decision (at the model's operating point) and error.",
-        epilog="In a folder or zip, pictures are files ending in .png, .jpg, .jpeg and .dcm; a pattern takes all "
-        "files. A picture whose folder is named exactly like one of the model's classes counts as labelled by it. "
+        epilog="In a folder or zip, images are files ending in .png, .jpg, .jpeg and .dcm; a pattern takes all "
+        "files. An image whose folder is named exactly like one of the model's classes counts as labelled by it. "
         "Names that a spreadsheet would compute (=, +, -, @) are written with ./ before them, other such texts with '; "
         "invisible characters are written as escapes. Files that cannot be read become rows with an error.",
     )
     parser.add_argument("model", metavar="MODEL", help="run folder, or model repository OWNER/NAME on the Hub")
     parser.add_argument(
-        "source", metavar="SOURCE", help="dataset folder or repository, folder, .zip, picture, or 'pattern' in quotes"
+        "source", metavar="SOURCE", help="dataset folder or repository, folder, .zip, image, or 'pattern' in quotes"
     )
     parser.add_argument("--output", type=Path, required=True, help="CSV file to make")
     parser.add_argument("--revision", help="branch, tag or commit of MODEL on the Hub")
@@ -227,13 +227,13 @@ def main() -> None:
     started = time.perf_counter()
     tally = predict_to_csv(classifier, args.source, args.output)
     rate = tally.total / (time.perf_counter() - started)
-    print(f"{tally.total:,} pictures, {tally.unreadable:,} unreadable; {rate:.0f} images/s ({classifier.backend})")
+    print(f"{tally.total:,} images, {tally.unreadable:,} unreadable; {rate:.0f} images/s ({classifier.backend})")
     for split, known in tally.known.items():
-        if known:  # never one number over pictures that the model was trained on and others
+        if known:  # never one number over images that the model was trained on and others
             accuracy = f"{tally.right[split] / known:.4f} at argmax"
             if classifier.operating_point:
                 accuracy += f", {tally.decided_right[split] / known:.4f} at the operating point"
-            print(f"{split} accuracy {accuracy}, over {known:,} pictures of known label".lstrip())
+            print(f"{split} accuracy {accuracy}, over {known:,} images of known label".lstrip())
     print(f"written: {args.output}")
 
 

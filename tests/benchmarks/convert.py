@@ -1,4 +1,4 @@
-"""How long conversion takes beside `load_dataset("imagefolder").save_to_disk` on the same pictures, and its memory.
+"""How long conversion takes beside `load_dataset("imagefolder").save_to_disk` on the same images, and its memory.
 
 python -m tests.benchmarks.convert [FOLDER] [--rounds 3] [--times 1]
 
@@ -47,15 +47,15 @@ def run(command: list[str]) -> tuple[float, float]:
 
 
 def multiplied(folder: Path, times: int, into: Path) -> Path:
-    """`times` different cut-outs of every JPEG picture in a folder, which are no copies of each other."""
+    """`times` different cut-outs of every JPEG image in a folder, which are no copies of each other."""
     for path in sorted(folder.rglob("*.jpeg")):
-        with Image.open(path) as picture:
-            width, height = picture.size
+        with Image.open(path) as image:
+            width, height = image.size
             for copy in range(times):
                 target = into / path.relative_to(folder).with_stem(f"{path.stem}-{copy}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 left, top = width * copy // (4 * times), height * (copy * 3 % times) // (4 * times)
-                picture.crop((left, top, left + width * 3 // 4, top + height * 3 // 4)).save(target, quality=90)
+                image.crop((left, top, left + width * 3 // 4, top + height * 3 // 4)).save(target, quality=90)
     return into
 
 
@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=KERMANY / "chest_xray")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--times", type=int, default=1, help="this many cut-outs of every picture, for size")
+    parser.add_argument("--times", type=int, default=1, help="this many cut-outs of every image, for size")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.folder if args.times == 1 else multiplied(args.folder, args.times, Path(scratch) / "source")

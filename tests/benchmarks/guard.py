@@ -1,6 +1,6 @@
-"""How many X-rays the bundled model's guard lets pass, and how many other pictures it refuses.
+"""How many X-rays the bundled model's guard lets pass, and how many other images it refuses.
 
-python -m tests.benchmarks.guard [DATASET ...]     folders made by hub.convert, whose test pictures should pass
+python -m tests.benchmarks.guard [DATASET ...]     folders made by hub.convert, whose test images should pass
 """
 
 import sys
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from space.classifier import Classifier
+from space.inference.classifier import Classifier
 from tests.conftest import DEFAULT_MODEL
 from tests.phantoms import draw_phantom
-from train.data import load_data
+from train.data.dataset import load_data
 
 N, BATCH_SIZE = 300, 32
 # Photographs that come with packages which are installed anyway.
@@ -94,7 +94,7 @@ KINDS: tuple[Callable[[np.random.Generator], Iterator[Image.Image]], ...] = (
 
 
 def refused(classifier: Classifier, images: list[Image.Image]) -> float:
-    """The share of pictures that the guard doubts."""
+    """The share of images that the guard doubts."""
     starts = range(0, len(images), BATCH_SIZE)
     doubts = [one.doubt for start in starts for one in classifier.examine(images[start : start + BATCH_SIZE])]
     return float(np.mean([doubt is not None for doubt in doubts]))

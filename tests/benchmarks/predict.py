@@ -1,6 +1,6 @@
-"""Pictures a second of `python -m train.predict` beside transformers' `pipeline("image-classification")`, on one model.
+"""Images a second of `python -m train.predict` beside transformers' `pipeline("image-classification")`, on one model.
 
-python -m tests.benchmarks.predict [FOLDER] [--model DIR] [--rounds 3] [--pictures 624]
+python -m tests.benchmarks.predict [FOLDER] [--model DIR] [--rounds 3] [--images 624]
 
 Each round runs all contestants one after the other. "loaded" is what one process does once its model stands ready;
 "process" is a fresh process each, with everything it imports and loads. What is printed are medians; the ratio of a row
@@ -20,9 +20,9 @@ import numpy as np
 from transformers import pipeline
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from space.classifier import Classifier
+from space.inference.classifier import Classifier
 from tests.conftest import DEFAULT_MODEL, KERMANY
-from train.pictures import find_pictures
+from train.data.find_images import find_images
 from train.predict import predict
 
 BATCH_SIZES = (1, 8, 16, 32)
@@ -47,19 +47,19 @@ def timed(measured: dict[str, list[float]], name: str, work):
 def loaded(model: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds of both with their models loaded; prints the largest difference of a probability."""
     classifier, transformers = Classifier.load(model), pipeline("image-classification", model=str(model))
-    _, pictures = find_pictures(str(folder), classifier.labels)
-    files = [str(folder / picture.source) for picture in pictures]
-    transformers(files[:8], batch_size=8), list(predict(classifier, pictures[:8]))
+    _, images = find_images(str(folder), classifier.labels)
+    files = [str(folder / image.source) for image in images]
+    transformers(files[:8], batch_size=8), list(predict(classifier, images[:8]))
     measured: dict[str, list[float]] = {}
     for _ in range(rounds):
         for size in BATCH_SIZES:
             work = lambda size=size: list(transformers(files, batch_size=size))  # noqa: E731
             answers = timed(measured, f"pipeline, batches of {size}", work)
-        ours = timed(measured, f"predict ({classifier.backend})", lambda: list(predict(classifier, pictures)))
-    theirs = [{answer["label"]: answer["score"] for answer in picture} for picture in answers]
+        ours = timed(measured, f"predict ({classifier.backend})", lambda: list(predict(classifier, images)))
+    theirs = [{answer["label"]: answer["score"] for answer in image} for image in answers]
     expected = np.array([[scores[label] for label in classifier.labels] for scores in theirs])
     difference = np.abs(np.array([one.probabilities for one in ours]) - expected).max()
-    print(f"{len(files):,} pictures, largest difference of a probability: {difference:.1e}")
+    print(f"{len(files):,} images, largest difference of a probability: {difference:.1e}")
     return measured
 
 
@@ -99,7 +99,7 @@ def report(title: str, measured: dict[str, list[float]], n: int) -> str:
 
 
 def links_to(folder: Path, into: Path, most: int) -> int:
-    """Make a folder of links to some of a folder's JPEG pictures, evenly spread; returns how many."""
+    """Make a folder of links to some of a folder's JPEG images, evenly spread; returns how many."""
     files = sorted(folder.rglob("*.jpeg"))
     chosen = [files[i * len(files) // most] for i in range(most)] if most < len(files) else files
     for file in chosen:
@@ -115,13 +115,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=KERMANY / "chest_xray" / "test")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=624, help="take at most so many of the folder")
+    parser.add_argument("--images", type=int, default=624, help="take at most so many of the folder")
     args = parser.parse_args()
     disable_progress_bar()
     set_verbosity_error()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        n = links_to(args.folder, folder, args.pictures)
+        n = links_to(args.folder, folder, args.images)
         best = report("loaded", loaded(args.model, folder, args.rounds), n)
         report("process", processes(args.model, folder, args.rounds, int(best.split()[-1])), n)
 

@@ -20,22 +20,22 @@ import numpy as np
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from space.classifier import Classifier
-from space.xray import read_xray
+from space.imaging.xray import read_xray
+from space.inference.classifier import Classifier
 from tests.conftest import DEFAULT_MODEL
 from tests.phantoms import draw_phantom
 from tests.server import running_app
-from train.pictures import find_pictures
+from train.data.find_images import find_images
 from train.predict import predict
 
-PICTURES, REQUESTS, BATCH = 20, 40, 200
+IMAGES, REQUESTS, BATCH = 20, 40, 200
 IMPORTS = "import torch, transformers, gradio"
 
 
-def make_pictures(folder: Path) -> list[Path]:
+def make_images(folder: Path) -> list[Path]:
     """Phantoms as PNG of about a megabyte each."""
     random = np.random.default_rng(0)
-    paths = [folder / f"{number}.png" for number in range(PICTURES)]
+    paths = [folder / f"{number}.png" for number in range(IMAGES)]
     for number, path in enumerate(paths):
         image = np.asarray(draw_phantom(random, bool(number % 2), 1100, 1000)).astype(int)
         noisy = (image + random.integers(-24, 25, image.shape)).clip(0, 255).astype(np.uint8)
@@ -65,7 +65,7 @@ def median_ms(work, n: int = REQUESTS) -> float:
 
 
 def rate(work) -> float:
-    """Pictures of a batch per second."""
+    """Images of a batch per second."""
     start = time.perf_counter()
     work()
     return BATCH / (time.perf_counter() - start)
@@ -76,10 +76,10 @@ class Refused(Exception):
 
 
 def ask(http: httpx2.Client, address: str, path: Path) -> dict[str, float]:
-    """Upload a picture and have it classified, by plain HTTP.
+    """Upload an image and have it classified, by plain HTTP.
 
     Raises:
-        Refused: The server is busy, or does not like the picture.
+        Refused: The server is busy, or does not like the image.
     """
     with path.open("rb") as file:
         uploaded = http.post(f"{address}/gradio_api/upload", files={"files": (path.name, file)})
@@ -110,7 +110,7 @@ def memory_mib(address: str) -> float:
 
 
 def load(address: str, paths: list[Path], expected: list[dict], clients: int, seconds: float) -> None:
-    """Have many clients ask at once, and hold every answer against what the picture gets alone."""
+    """Have many clients ask at once, and hold every answer against what the image gets alone."""
     deadline = time.monotonic() + seconds
 
     def client(number: int) -> tuple[int, int, int, float]:
@@ -169,10 +169,10 @@ def main() -> None:
     args = parser.parse_args()
     classifier = Classifier.load(DEFAULT_MODEL)
     with tempfile.TemporaryDirectory() as folder:
-        paths = make_pictures(Path(folder))
+        paths = make_images(Path(folder))
         examined = [classifier.examine([read_xray(path, strict=True).image])[0] for path in paths]
         expected = [dict(zip(classifier.labels, one.probabilities.tolist(), strict=True)) for one in examined]
-        bare = median_ms(lambda n: classifier.examine([read_xray(paths[n % PICTURES], strict=True).image]))
+        bare = median_ms(lambda n: classifier.examine([read_xray(paths[n % IMAGES], strict=True).image]))
         image = read_xray(paths[0]).image
         forward = median_ms(lambda n: classifier.logits([image]))
         guarded = median_ms(lambda n: classifier.examine([image]))
@@ -183,13 +183,13 @@ def main() -> None:
         )
         archive = make_archive(Path(folder))
         with running_app() as address, httpx2.Client(timeout=60) as http:
-            raw = median_ms(lambda n: ask(http, address, paths[n % PICTURES]))
+            raw = median_ms(lambda n: ask(http, address, paths[n % IMAGES]))
             client = Client(address, verbose=False)
-            through = median_ms(lambda n: client.predict(handle_file(str(paths[n % PICTURES])), api_name="/classify"))
+            through = median_ms(lambda n: client.predict(handle_file(str(paths[n % IMAGES])), api_name="/classify"))
             print(f"bare {bare:.1f} ms; raw HTTP {raw:.1f} ms = {raw / bare:.2f}; gradio_client {through:.1f} ms")
             several = [
                 (
-                    rate(lambda: list(predict(classifier, find_pictures(str(archive), classifier.labels)[1]))),
+                    rate(lambda: list(predict(classifier, find_images(str(archive), classifier.labels)[1]))),
                     rate(lambda: client.predict([handle_file(str(archive))], api_name="/batch")),
                 )
                 for _ in range(5)

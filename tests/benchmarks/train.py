@@ -4,10 +4,10 @@ python -m tests.benchmarks.train DATASET [--architecture mobilenetv2_100] [--ste
 
 DATASET is a folder made by hub.convert. Each round runs the contestants one after the other in fresh processes:
 
-usual   transformers' example scripts' way: `datasets` with a per-picture torchvision transform, a DataLoader, fp32
+usual   transformers' example scripts' way: `datasets` with a per-image torchvision transform, a DataLoader, fp32
 plain   forward, backward and optimiser step on one batch that stays on the device, in our precision and memory format
-bare    the same with what train.cpu_speed does on a CPU: the network as our loop runs it
-ours    train.loop, with all of the recipe's augmentation
+bare    the same with what train.engine.cpu_kernels does on a CPU: the network as our loop runs it
+ours    train.engine.trainer, with all of the recipe's augmentation
 """
 
 import argparse
@@ -72,7 +72,7 @@ def bare(dataset: str, architecture: str, tick: Callable) -> None:
     """The same, the network's slow kernels avoided."""
     import torch
 
-    from train.cpu_speed import avoid_slow_kernels, keep_freed_memory
+    from train.engine.cpu_kernels import avoid_slow_kernels, keep_freed_memory
 
     keep_freed_memory()
     model = _model(architecture)
@@ -85,7 +85,7 @@ def _resident(model, tick: Callable) -> None:
     import torch
     from accelerate import Accelerator, PartialState
 
-    from train.machine import mixed_precision
+    from train.engine.runtime import mixed_precision
 
     accelerator = Accelerator(mixed_precision=mixed_precision("auto", PartialState().device))
     model = model.to(memory_format=torch.channels_last)
@@ -103,17 +103,18 @@ def _resident(model, tick: Callable) -> None:
 
 
 def ours(dataset: str, architecture: str, tick: Callable) -> None:
-    """Steps of `train.loop`."""
+    """Steps of `train.engine.trainer`."""
     from accelerate import Accelerator, PartialState
 
-    from train.batches import Normaliser, load_pixels
-    from train.cpu_speed import keep_freed_memory
-    from train.data import load_data
-    from train.job import Job
-    from train.loop import Loop
-    from train.machine import mixed_precision, use_all_cores
-    from train.models import build, normalisation
-    from train.recipe import find_recipe, load_recipe
+    from train.config.recipe import find_recipe, load_recipe
+    from train.data.dataset import load_data
+    from train.data.pixel_cache import Normaliser, load_pixels
+    from train.engine.cpu_kernels import keep_freed_memory
+    from train.engine.job import TrainingInputs
+    from train.engine.runtime import mixed_precision, use_all_cores
+    from train.engine.trainer import Trainer
+    from train.models.factory import build
+    from train.models.preprocessing import normalisation
 
     keep_freed_memory()
     recipe = load_recipe(find_recipe("mobilenetv2-pneumonia"), [f"architecture={architecture}", f"image_size={SIZE}"])
@@ -123,9 +124,9 @@ def ours(dataset: str, architecture: str, tick: Callable) -> None:
     splits = load_pixels(data, processor, use_all_cores(), ["train", "validation"])
     normalise = Normaliser(*normalisation(processor), accelerator.device)
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(recipe, model, splits, normalise, Path(folder), 0, None, {}, None, lambda: 0)
+        job = TrainingInputs(recipe, model, splits, normalise, Path(folder), 0, None, {}, None, lambda: 0)
 
-        class Ticking(Loop):
+        class Ticking(Trainer):
             def _optimise(self, batches: list) -> None:
                 super()._optimise(batches)
                 tick()
@@ -134,8 +135,8 @@ def ours(dataset: str, architecture: str, tick: Callable) -> None:
 
 
 def _model(architecture: str):
-    from train.models import build
-    from train.recipe import ModelRecipe
+    from train.config.recipe import ModelRecipe
+    from train.models.factory import build
 
     return build(ModelRecipe(architecture, SIZE, 0.2), ["NORMAL", "PNEUMONIA"], "scratch")[0]
 
@@ -172,7 +173,7 @@ def measure(name: str, dataset: str, architecture: str, steps: int) -> dict[str,
     """Images per second after a warm-up, and peak memory in MiB, of this process."""
     import torch
 
-    from train.machine import use_all_cores
+    from train.engine.runtime import use_all_cores
 
     use_all_cores()
     clock = _Clock(steps)

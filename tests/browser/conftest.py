@@ -45,8 +45,8 @@ def open_page(browser: Browser, address: str, width: int = 1100, **options) -> P
 
 
 @pytest.fixture(scope="package")
-def pictures(tmp_path_factory):
-    """A folder with a phantom, a page of noise and a letter that calls itself a picture."""
+def images(tmp_path_factory):
+    """A folder with a phantom, a page of noise and a letter that calls itself an image."""
     folder = tmp_path_factory.mktemp("upload")
     draw_phantom(np.random.default_rng(3), pneumonia=True, width=600, height=540).save(folder / "phantom.png")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)).save(folder / "noise.png")

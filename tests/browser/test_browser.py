@@ -16,15 +16,15 @@ def page(browser, address) -> Page:
 
 
 def shoot(page: Page, name: str) -> None:
-    """Take a picture for the README, if that is asked for."""
+    """Take an image for the README, if that is asked for."""
     if target := os.environ.get("SCREENSHOT"):
         page.wait_for_timeout(1500)
         page.screenshot(path=f"{target}/{name}.png")
 
 
-def test_a_visitor_reads_a_label_and_sees_an_overlay(page, pictures):
+def test_a_visitor_reads_a_label_and_sees_an_overlay(page, images):
     expect(page.get_by_text("not a medical device").first).to_be_visible()
-    upload(page, pictures / "phantom.png")
+    upload(page, images / "phantom.png")
     label = page.get_by_test_id("label-output-value")
     label.wait_for()
     assert label.inner_text().strip() in {"NORMAL", "PNEUMONIA"}
@@ -54,9 +54,9 @@ def test_the_map_can_be_downloaded(page, tmp_path):
     assert Image.open(tmp_path / "map.png").size == (600, 540)
 
 
-def test_what_is_no_chest_xray_is_refused_and_shown_only_if_asked_for(page, pictures):
+def test_what_is_no_chest_xray_is_refused_and_shown_only_if_asked_for(page, images):
     clear(page)
-    upload(page, pictures / "noise.png")
+    upload(page, images / "noise.png")
     expect(page.get_by_text("Not classified.").first).to_be_visible()
     expect(page.get_by_test_id("label-output-value")).to_have_count(0)
     page.get_by_role("checkbox").check()
@@ -66,20 +66,20 @@ def test_what_is_no_chest_xray_is_refused_and_shown_only_if_asked_for(page, pict
     expect(page.get_by_test_id("label-output-value")).to_have_count(0)
 
 
-def test_a_text_file_gets_a_sentence_and_the_page_lives_on(page, pictures):
+def test_a_text_file_gets_a_sentence_and_the_page_lives_on(page, images):
     clear(page)
-    upload(page, pictures / "letter.png")
-    expect(page.get_by_text("not a picture that can be read")).to_have_count(1)
+    upload(page, images / "letter.png")
+    expect(page.get_by_text("not an image that can be read")).to_have_count(1)
     assert "Traceback" not in page.content()
     page.get_by_role("button", name="Clear").first.click()
-    upload(page, pictures / "phantom.png")
+    upload(page, images / "phantom.png")
     expect(page.get_by_test_id("label-output-value")).to_be_visible()
 
 
-def test_many_pictures_become_a_table_to_download(page, pictures, tmp_path):
+def test_many_images_become_a_table_to_download(page, images, tmp_path):
     page.get_by_role("tab", name="Batch").click()
     panel = page.get_by_role("tabpanel").filter(has=page.get_by_role("button", name="Classify all"))
-    panel.locator("input[type=file]").first.set_input_files(sorted(pictures.iterdir()))
+    panel.locator("input[type=file]").first.set_input_files(sorted(images.iterdir()))
     panel.get_by_text("phantom").first.wait_for()
     panel.get_by_role("button", name="Classify all").click()
     panel.get_by_text("predictions").wait_for()
@@ -90,7 +90,7 @@ def test_many_pictures_become_a_table_to_download(page, pictures, tmp_path):
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert float(rows["phantom.png"]["NORMAL"]) + float(rows["phantom.png"]["PNEUMONIA"]) == pytest.approx(1, abs=1e-3)
     assert "not look like" in rows["noise.png"]["problem"]
-    assert "not a picture" in rows["letter.png"]["problem"]
+    assert "not an image" in rows["letter.png"]["problem"]
 
 
 def test_the_models_card_is_there(page):

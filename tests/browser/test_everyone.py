@@ -11,12 +11,12 @@ from tests.conftest import DEFAULT_MODEL
 from tests.hostile import hostile_files
 from tests.phantoms import draw_phantom
 from tests.server import running_app
-from tests.space.test_dicom import dicom_bytes
+from tests.space.imaging.test_dicom import dicom_bytes
 
 TABS = {"en-US": ("Classify", "Grad-CAM", "Batch", "About"), "ru-RU": ("Снимок", "Grad-CAM", "Пакет", "О модели")}
 # What axe finds inside gradio's own widgets: rule, and what the element is recognised by.
 IN_WIDGETS = (
-    ("button-name", 'button class="svelte'),  # gr.Image: the field that waits for a picture to be pasted
+    ("button-name", 'button class="svelte'),  # gr.Image: the field that waits for an image to be pasted
     ("aria-prohibited-attr", 'aria-label="Empty value"'),  # gr.File without a file
     ("color-contrast", 'span class="token'),  # gr.Markdown: colours of program text, and on a phone its long lines
     ("scrollable-region-focusable", "<pre>"),
@@ -47,10 +47,10 @@ def serious(page: Page) -> list[str]:
 @pytest.mark.parametrize(
     ("locale", "scheme", "width"), [("en-US", "light", 1100), ("ru-RU", "dark", 1100), ("ru-RU", "light", 375)]
 )
-def test_every_tab_is_accessible_and_fits_the_screen(browser, address, pictures, locale, scheme, width):
+def test_every_tab_is_accessible_and_fits_the_screen(browser, address, images, locale, scheme, width):
     page = open_page(browser, address, width, locale=locale, color_scheme=scheme)
     expect(page.get_by_role("radio", name="Русский")).to_be_checked(checked=locale == "ru-RU")
-    upload(page, pictures / "phantom.png")
+    upload(page, images / "phantom.png")
     page.get_by_test_id("label-output-value").wait_for()
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, background.strip("rgb()").split(",")[:3])) < 200) == (scheme == "dark")
@@ -62,10 +62,10 @@ def test_every_tab_is_accessible_and_fits_the_screen(browser, address, pictures,
     page.context.close()
 
 
-def test_the_browsers_language_is_spoken_and_can_be_changed(browser, address, pictures):
+def test_the_browsers_language_is_spoken_and_can_be_changed(browser, address, images):
     page = open_page(browser, address, 375, locale="ru-RU")
     expect(page.get_by_text("не медицинское изделие")).to_be_visible()
-    upload(page, pictures / "noise.png")
+    upload(page, images / "noise.png")
     expect(page.get_by_text("Не классифицировано.").first).to_be_visible()
     page.get_by_role("radio", name="English").check()
     expect(page.get_by_text("Not classified.").first).to_be_visible()
@@ -111,7 +111,7 @@ def test_dicom_and_16_bit_files_are_shown_as_they_are(browser, address, tmp_path
     page.context.close()
 
 
-def test_hostile_files_get_sentences_and_the_page_lives_on(browser, address, pictures, tmp_path):
+def test_hostile_files_get_sentences_and_the_page_lives_on(browser, address, images, tmp_path):
     page = open_page(browser, address, locale="ru-RU")
     for name, said in (
         ("bomb.png", "слишком много пикселей"),
@@ -123,12 +123,12 @@ def test_hostile_files_get_sentences_and_the_page_lives_on(browser, address, pic
         expect(page.get_by_text(said).first).to_be_visible()
         page.get_by_role("button", name="Очистить").or_(page.get_by_role("button", name="Clear")).first.click()
     assert "Traceback" not in page.content()
-    upload(page, pictures / "phantom.png")
+    upload(page, images / "phantom.png")
     expect(page.get_by_test_id("label-output-value")).to_be_visible()
     page.context.close()
 
 
-def test_what_is_shown_belongs_to_the_last_picture_however_fast_it_came(browser, address, tmp_path):
+def test_what_is_shown_belongs_to_the_last_image_however_fast_it_came(browser, address, tmp_path):
     large = np.random.default_rng(0).integers(0, 256, (3000, 3000), np.uint8)
     Image.fromarray(large).save(tmp_path / "slow.png")
     page = open_page(browser, address, locale="en-US")
@@ -137,7 +137,7 @@ def test_what_is_shown_belongs_to_the_last_picture_however_fast_it_came(browser,
         page.get_by_role("link").filter(has_text="MB").wait_for()  # it is there, and being looked at
         page.get_by_role("button", name="Phantom 1").click()
         expect(page.get_by_text("Highest probability: PNEUMONIA, 97.2%")).to_be_visible()
-        page.wait_for_timeout(1500)  # in which the answer to the other picture might come late
+        page.wait_for_timeout(1500)  # in which the answer to the other image might come late
         expect(page.get_by_text("Highest probability: PNEUMONIA, 97.2%")).to_be_visible()
         expect(page.get_by_text("phantom_1").first).to_be_visible()
         page.get_by_role("button", name="Phantom 2").click()

@@ -13,13 +13,13 @@ from PIL import Image, ImageEnhance
 
 from hub.audit import compare
 from hub.convert import Options, convert
-from hub.layout import Record
-from hub.looks import Item, look_at
+from hub.dataset.image_summary import AuditedImage, look_at
+from hub.layouts.base import Record
 from tests.conftest import REPOSITORY, run_python
 from tests.hub_server import serving
-from tests.phantoms import draw_phantom, write_pictures
-from tests.space.test_dicom import dicom_bytes
-from train.data import SPLITS
+from tests.phantoms import draw_phantom, write_images
+from tests.space.imaging.test_dicom import dicom_bytes
+from train.data.dataset import SPLITS
 
 
 def report_of(folder: Path) -> dict:
@@ -32,11 +32,9 @@ def sources(groups: list[list[dict]]) -> set[frozenset[str]]:
 
 @pytest.fixture(scope="module")
 def leaky_source(tmp_path_factory) -> Path:
-    """Two classes with 20 training and 8 test pictures each, and copies of every kind among them."""
+    """Two classes with 20 training and 8 test images each, and copies of every kind among them."""
     folder = tmp_path_factory.mktemp("leaky")
-    write_pictures(
-        folder, *(f"{s}/{c}/{i}.png" for s, n in (("train", 20), ("test", 8)) for c in "ab" for i in range(n))
-    )
+    write_images(folder, *(f"{s}/{c}/{i}.png" for s, n in (("train", 20), ("test", 8)) for c in "ab" for i in range(n)))
     shutil.copy(folder / "test/a/0.png", folder / "train/a/exact.png")
     enhanced = ImageEnhance.Contrast(Image.open(folder / "test/b/1.png")).enhance(1.5)
     enhanced.resize((300, 250)).save(folder / "train/b/near.jpg", quality=80)
@@ -99,7 +97,7 @@ def test_without_audit_the_splits_are_the_same_and_the_card_says_what_is_missing
     assert "Shortcuts were not measured (`--no-audit`)" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_single_pictures_stay_out_of_the_card_unless_asked(leaky_source, converted, tmp_path):
+def test_single_images_stay_out_of_the_card_unless_asked(leaky_source, converted, tmp_path):
     figures = {path.relative_to(converted).as_posix() for path in converted.rglob("*.png")}
     assert figures == {
         "figures/class_balance.png", "figures/sizes.png", "figures/mean_images.png",
@@ -112,8 +110,8 @@ def test_single_pictures_stay_out_of_the_card_unless_asked(leaky_source, convert
     assert "](figures/near_duplicates.png)" in card
 
 
-def test_mean_images_of_few_pictures_stay_out_as_well(tmp_path):
-    write_pictures(tmp_path / "in", *(f"{c}/{i}.png" for c in "ab" for i in range(12)))
+def test_mean_images_of_few_images_stay_out_as_well(tmp_path):
+    write_images(tmp_path / "in", *(f"{c}/{i}.png" for c in "ab" for i in range(12)))
     convert(tmp_path / "in", tmp_path / "out")
     figures = tmp_path / "out" / "figures"
     assert (figures / "local" / "mean_images.png").exists()
@@ -135,7 +133,7 @@ def test_the_audit_alone_finds_the_same_and_renders_the_card_anew(leaky_source, 
 
 
 def test_against_another_dataset(converted, tmp_path):
-    write_pictures(tmp_path / "other", *(f"test/{c}/{i}.png" for c in "AB" for i in range(5)), seed=9)
+    write_images(tmp_path / "other", *(f"test/{c}/{i}.png" for c in "AB" for i in range(5)), seed=9)
     rows = load_dataset(str(converted))["train"]
     for name, index in (("test/A/copy.png", 0), ("test/B/copy.png", 1), ("test/B/changed.png", 2)):
         image = rows[index]["image"].convert("L")
@@ -154,17 +152,17 @@ def test_against_another_dataset(converted, tmp_path):
 
 
 def test_a_label_that_one_set_does_not_know_is_no_conflict():
-    pictures = [draw_phantom(np.random.default_rng(seed), pneumonia=False) for seed in range(3)]
+    images = [draw_phantom(np.random.default_rng(seed), pneumonia=False) for seed in range(3)]
 
-    def items(*labels: str) -> list[Item]:
-        looks = [look_at(dicom_bytes(np.asarray(picture))) for picture in pictures]
+    def items(*labels: str) -> list[AuditedImage]:
+        looks = [look_at(dicom_bytes(np.asarray(image))) for image in images]
         return [
-            Item(Record("", f"{i}", "test", label), look)
+            AuditedImage(Record("", f"{i}", "test", label), look)
             for i, (label, look) in enumerate(zip(labels, looks, strict=True))
         ]
 
     def conflicts(ours: list[str], theirs: list[str]) -> int:
-        found = compare(items(*ours), items(*theirs), pictures.__getitem__, pictures.__getitem__)
+        found = compare(items(*ours), items(*theirs), images.__getitem__, images.__getitem__)
         assert found["exact"] == 3
         return found["conflicts"]
 
@@ -195,7 +193,7 @@ def broken(folder: Path, how: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("how", ["cut parquet", "odd audit.json", "no pictures"])
+@pytest.mark.parametrize("how", ["cut parquet", "odd audit.json", "no images"])
 def test_a_broken_dataset_is_one_clear_error(converted, tmp_path, how):
     shutil.copytree(converted, tmp_path / "broken")
     done = run_python("-m", "hub.audit", broken(tmp_path / "broken", how))

@@ -5,14 +5,14 @@ import pytest
 from datasets import Image, load_dataset
 
 from hub.convert import Options, convert
-from hub.kaggle import LAYOUTS
-from hub.splits import Fractions
+from hub.dataset.splits import Fractions
+from hub.layouts.registry import LAYOUTS
 from space.errors import ChestXrayError, UsageError
 from tests.conftest import run_python
 from tests.phantoms import COUNTS
-from train.data import load_data
-from train.duplicates import merge_groups
-from train.folders import partial_of, written_whole
+from train.common.atomic_output import partial_of, written_whole
+from train.data.dataset import load_data
+from train.data.duplicates import merge_groups
 
 
 def test_the_dataset_opens_with_the_columns_and_labels_of_the_contract(dataset_folder):
@@ -25,7 +25,7 @@ def test_the_dataset_opens_with_the_columns_and_labels_of_the_contract(dataset_f
     assert np.add(counted["train"], counted["validation"]).tolist() == [52, 100]
 
 
-def test_pictures_keep_their_bytes_and_their_own_labels(dataset_folder, kaggle_folder):
+def test_images_keep_their_bytes_and_their_own_labels(dataset_folder, kaggle_folder):
     dataset = load_dataset(str(dataset_folder))
     for split in dataset.values():
         for row in split.cast_column("image", Image(decode=False)).select(range(5)):
@@ -115,11 +115,11 @@ def test_a_named_layout_that_does_not_fit_is_refused(tmp_path, layout):
         convert(tmp_path, tmp_path / "out", Options(layout=layout))
 
 
-def test_many_damaged_pictures_stop_the_conversion_and_leave_nothing(kaggle_folder, tmp_path):
+def test_many_damaged_images_stop_the_conversion_and_leave_nothing(kaggle_folder, tmp_path):
     shutil.copytree(kaggle_folder, tmp_path / "source")
     broken = sorted((tmp_path / "source/chest_xray/train/NORMAL").iterdir())[:12]
     for path in broken:
-        path.write_text("not a picture")
+        path.write_text("not an image")
     with pytest.raises(ChestXrayError, match=broken[0].name):
         convert(tmp_path / "source", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]

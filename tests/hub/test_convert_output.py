@@ -11,7 +11,7 @@ import pytest
 from hub.convert import convert
 from space.errors import UsageError
 from tests.conftest import REPOSITORY, run_python
-from tests.phantoms import write_pictures
+from tests.phantoms import write_images
 
 CLASSES = [f"{c}/{i}.png" for c in ("ill", "well") for i in range(12)]
 SLOW = """
@@ -27,7 +27,7 @@ run_cli(convert.main)
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_nothing_half_written_is_left_and_run_again_it_finishes(tmp_path, how):
-    write_pictures(tmp_path / "in", *CLASSES)
+    write_images(tmp_path / "in", *CLASSES)
     command = [sys.executable, "-c", SLOW, str(tmp_path / "in"), "--output", str(tmp_path / "out")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=REPOSITORY, text=True, **pipes) as job:
@@ -44,13 +44,13 @@ def test_interrupted_nothing_half_written_is_left_and_run_again_it_finishes(tmp_
 
 
 def test_an_output_inside_the_source_is_refused(tmp_path):
-    write_pictures(tmp_path, *CLASSES)
+    write_images(tmp_path, *CLASSES)
     with pytest.raises(UsageError, match="inside the source"):
         convert(tmp_path, tmp_path / "out")
 
 
 def test_an_empty_folder_or_a_link_to_one_can_be_the_output(tmp_path):
-    write_pictures(tmp_path / "in", *CLASSES)
+    write_images(tmp_path / "in", *CLASSES)
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     done = run_python(

@@ -14,11 +14,11 @@ from PIL import Image
 from safetensors.torch import load_file
 repo, golden = sys.argv[1:]
 pixels, logits = load_file(golden)["pixels"], load_file(golden)["logits"]
-picture = Image.fromarray(pixels[0, 0].numpy())
+image = Image.fromarray(pixels[0, 0].numpy())
 classify = pipeline("image-classification", model=repo)
-scores = {one["label"]: one["score"] for one in classify(picture)}
+scores = {one["label"]: one["score"] for one in classify(image)}
 model = AutoModelForImageClassification.from_pretrained(repo).eval()
-inputs = AutoImageProcessor.from_pretrained(repo, backend="pil")(picture.convert("RGB"), return_tensors="pt")
+inputs = AutoImageProcessor.from_pretrained(repo, backend="pil")(image.convert("RGB"), return_tensors="pt")
 other = timm.create_model(f"hf-hub:{repo}", pretrained=True).eval()
 with torch.no_grad():
     found = [model(**inputs).logits[0], other(inputs["pixel_values"])[0]]

@@ -56,8 +56,8 @@ def test_errors_that_stay_leave_nothing_half_done_and_a_later_push_completes(
 
 
 IMPATIENT = """
-import hub.failures, hub.push, hub.remote
-hub.remote.LONGEST_SILENCE, hub.failures.FIRST_WAIT = 0.5, 0.1
+import hub.publishing.repository, hub.publishing.retry, hub.push
+hub.publishing.repository.LONGEST_SILENCE, hub.publishing.retry.FIRST_WAIT = 0.5, 0.1
 hub.push.run_cli(hub.push.main)
 """
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from hub.contents import collect
+from hub.publishing.allowlist import collect
 from hub.verify import verify_model
 from space.errors import ChestXrayError, UsageError
 from tests.hub.test_push import push

@@ -10,7 +10,7 @@ from datasets import load_dataset
 
 from hub.audit import compare
 from hub.convert import Options, convert
-from hub.stored_dataset import StoredDataset
+from hub.dataset.stored_dataset import StoredDataset
 from tests.conftest import KERMANY, REAL_DATA
 
 SETS = {
@@ -108,7 +108,7 @@ def test_most_of_covid19_image_dataset_is_kermanys_test_set_with_more_contrast(c
     }
     assert sum("bacteria" in source for source in viral.values()) == 30  # as the dataset's known problems say
     assert sum("bacteria" in source for name, source in viral.items() if name.startswith("test/")) == 17
-    # A child of Kermany's training set under the label Covid, as looking at the two pictures confirms.
+    # A child of Kermany's training set under the label Covid, as looking at the two images confirms.
     covid = [(p["this"]["source"], p["other"]["source"]) for p in found["pairs"] if p["this"]["label"] == "Covid"]
     assert covid == [("train/Covid/COVID-00020.jpg", "train/PNEUMONIA/person1004_virus_1686.jpeg")]
 
@@ -122,7 +122,7 @@ def test_radiography_viral_pneumonia_is_kermanys_training_set(converted):
     assert sum(source.startswith("Viral Pneumonia/") for source in copied) == 600
     normal = [int(re.search(r"-(\d+)\.png$", source)[1]) for source in copied if source.startswith("Normal/")]
     assert len(copied) == 600 + len(normal)
-    # 1,341 of the full set's 10,192 Normal pictures are Kermany's, all among the first: here, of 600, about 79.
+    # 1,341 of the full set's 10,192 Normal images are Kermany's, all among the first: here, of 600, about 79.
     assert 70 <= len(normal) <= 90
     assert max(normal) < 1400
     assert {pair["other"]["split"] for pair in found["pairs"]} <= {"train", "validation"}
@@ -136,7 +136,7 @@ def test_masks_of_both_kinds_come_with_covid_qu_ex(converted):
         assert lit == (row["label"] == 0)
 
 
-def test_rsna_dicom_files_become_gray_pictures_without_names(converted):
+def test_rsna_dicom_files_become_gray_images_without_names(converted):
     folder, _ = converted["dicom/rsna-pneumonia-detection-challenge"]
     rows = [row for split in load_dataset(str(folder)).values() for row in split]
     assert {row["image"].mode for row in rows} == {"L"}

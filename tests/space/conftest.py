@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from space import download
+from space.web import fetch as download
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageClassification
 
 from tests.conftest import REPOSITORY, TINY_RECIPE, launch_finetune, run_python
-from train.batches import Normaliser
-from train.machine import use_all_cores
-from train.model_card import render_card
-from train.recipe import load_recipe
+from train.config.recipe import load_recipe
+from train.data.pixel_cache import Normaliser
+from train.engine.runtime import use_all_cores
+from train.report.model_card import render_card
 
 FILES = {
     "README.md", "classification_report.csv", "config.json", "confusion_matrix.csv", "figures", "golden.safetensors",
@@ -33,11 +33,11 @@ from transformers import pipeline
 run, dataset = sys.argv[1:]
 classify = pipeline("image-classification", model=run)
 from datasets import load_dataset
-pictures = load_dataset(dataset, split="test")["image"]
+images = load_dataset(dataset, split="test")["image"]
 rows = [row for row in csv.DictReader(open(f"{run}/predictions.csv")) if row["split"] == "test"]
 worst = 0
-for row, picture in list(zip(rows, pictures))[::4]:
-    gray = picture.convert("L")
+for row, image in list(zip(rows, images))[::4]:
+    gray = image.convert("L")
     for variant in (gray, gray.convert("RGB"), gray.convert("RGBA"), gray.convert("P")):
         for answer in classify(variant):
             worst = max(worst, abs(answer["score"] - float(row["prob:" + answer["label"]])))
@@ -127,7 +127,7 @@ def test_the_card_is_rendered_from_the_results_and_says_what_it_must(run_folder,
     assert "--init scratch" in card
     assert str(run_folder.parent) not in card + json.dumps(results)
     assert not [path for path in run_folder.rglob("*") if socket.gethostname() in path.name]
-    done = run_python("-m", "train.model_card", run_folder)
+    done = run_python("-m", "train.report.model_card", run_folder)
     assert done.returncode == 0, done.stderr
     assert (run_folder / "README.md").read_text() == card
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from space.classifier import Classifier, decide
 from space.errors import ChestXrayError, UsageError, run_cli
-from space.xray import read_xray
+from space.imaging.xray import read_xray
+from space.inference.classifier import Classifier, decide
 from tests.conftest import DEFAULT_MODEL, run_python
-from tests.phantoms import draw_phantom, write_pictures
-from tests.space.test_dicom import dicom_bytes
-from train.pictures import Picture, find_pictures
+from tests.phantoms import draw_phantom, write_images
+from tests.space.imaging.test_dicom import dicom_bytes
+from train.data.find_images import SourceImage, find_images
 from train.predict import main, predict, predict_to_csv
 
 GOOD = ["NORMAL/1.png", "NORMAL/2.jpeg", "PNEUMONIA/1.JPG", "other/deep/3.png"]
@@ -34,15 +34,15 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Pictures in class folders and elsewhere, DICOM among them, some damaged, and files that are no pictures."""
-    root = write_pictures(tmp_path_factory.mktemp("pictures"), *GOOD)
+    """Images in class folders and elsewhere, DICOM among them, some damaged, and files that are no images."""
+    root = write_images(tmp_path_factory.mktemp("images"), *GOOD)
     (root / "other" / "4.dcm").write_bytes(dicom_bytes(np.asarray(draw_phantom(np.random.default_rng(1), True))))
     cut = (root / "NORMAL" / "2.jpeg").read_bytes()[:900]
     for name, content in BAD.items():
         (root / name).write_bytes(cut if content is None else content)
     for name in ("notes.txt", ".hidden.png", "__MACOSX/1.png", ".git/2.png"):
         (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_bytes(b"no picture")
+        (root / name).write_bytes(b"no image")
     return root
 
 
@@ -80,7 +80,7 @@ def test_a_dataset_folder_gives_the_predictions_csv_of_its_run(rows_of, run_fold
         assert (row["decision"], row["error"]) == (model.labels[decided], "")
 
 
-def test_a_folder_gives_a_row_for_every_picture_in_order(rows_of, folder, classifier):
+def test_a_folder_gives_a_row_for_every_image_in_order(rows_of, folder, classifier):
     rows = rows_of(folder)
     names = sorted([*GOOD, *BAD, "other/4.dcm"])
     assert [row["source"] for row in rows] == names
@@ -96,7 +96,7 @@ def test_a_folder_gives_a_row_for_every_picture_in_order(rows_of, folder, classi
         assert scores(row) == pytest.approx(expected.tolist(), abs=1e-5)
         assert row["predicted"] == classifier.labels[int(expected.argmax())]
         assert row["error"] == ""
-    assert "not a picture" in rows[names.index("NORMAL/text.png")]["error"]
+    assert "not an image" in rows[names.index("NORMAL/text.png")]["error"]
     assert "empty" in rows[names.index("empty.jpg")]["error"]
     assert "damaged" in rows[names.index("other/cut.jpeg")]["error"]
 
@@ -153,7 +153,7 @@ def test_one_file_and_a_class_folder(rows_of, folder):
 
 
 def test_pipes_and_circles_of_links_stop_nothing(rows_of, tmp_path):
-    root = write_pictures(tmp_path / "odd", "a.png")
+    root = write_images(tmp_path / "odd", "a.png")
     os.mkfifo(root / "pipe.png")
     (root / "circle").symlink_to(root)
     (root / "nowhere.png").symlink_to(root / "gone")
@@ -174,7 +174,7 @@ def test_names_break_neither_the_file_nor_a_spreadsheet(rows_of, tmp_path):
         os.fsdecode(b"\xff.png"): r"\udcff.png",
         "turn\u202egnp.png": r"turn\u202egnp.png",
     }
-    found = [row["source"] for row in rows_of(write_pictures(root, *shown))]
+    found = [row["source"] for row in rows_of(write_images(root, *shown))]
     assert sorted(found) == sorted(shown.values())
     assert all((root / name).exists() for name in found if name.startswith("./"))
     text = (tmp_path / "out0.csv").read_text(encoding="utf-8")
@@ -197,14 +197,14 @@ def test_a_dataset_may_lack_labels_patients_and_names(rows_of, folder, tmp_path)
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("empty", "holds no pictures"),
-        ("empty/*.png", "holds no pictures"),
+        ("empty", "holds no images"),
+        ("empty/*.png", "holds no images"),
         ("absent", "no such file or folder"),
         ("absent/further/down", "does not exist"),
         ("table", "has no column image"),
     ],
 )
-def test_a_source_without_pictures_is_a_usage_error(rows_of, tmp_path, source, sentence):
+def test_a_source_without_images_is_a_usage_error(rows_of, tmp_path, source, sentence):
     (tmp_path / "empty").mkdir()
     (tmp_path / "table").mkdir()
     datasets.Dataset.from_dict({"text": ["a"]}).to_parquet(tmp_path / "table" / "train.parquet")
@@ -215,7 +215,7 @@ def test_a_source_without_pictures_is_a_usage_error(rows_of, tmp_path, source, s
 def test_if_nothing_can_be_read_nothing_is_written(classifier, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_bytes(b"text")
-    with pytest.raises(ChestXrayError, match=r"none of the 1 pictures.*a\.png: .*not a picture"):
+    with pytest.raises(ChestXrayError, match=r"none of the 1 images.*a\.png: .*not an image"):
         predict_to_csv(classifier, str(tmp_path / "bad"), tmp_path / "out.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["bad"]
 
@@ -227,12 +227,12 @@ def test_an_output_that_exists_is_not_replaced(classifier, folder, tmp_path):
     assert (tmp_path / "mine.csv").read_text() == "precious"
 
 
-def test_pictures_are_asked_for_only_a_little_ahead(classifier, folder):
+def test_images_are_asked_for_only_a_little_ahead(classifier, folder):
     asked = itertools.count()
-    endless = (Picture(str(next(asked)), folder / GOOD[0]) for _ in itertools.count())
+    endless = (SourceImage(str(next(asked)), folder / GOOD[0]) for _ in itertools.count())
     predictions = predict(classifier, endless)
     first = [next(predictions) for _ in range(3)]
-    assert [one.picture.source for one in first] == ["0", "1", "2"]
+    assert [one.image.source for one in first] == ["0", "1", "2"]
     predictions.close()
     assert next(asked) < 16 * (len(os.sched_getaffinity(0)) + 1)
 
@@ -243,13 +243,13 @@ def test_a_failing_disk_or_model_is_a_row(folder):
 
     broken = SimpleNamespace(logits=lambda images: torch.full((1, 2), float("nan")))
     unread = SimpleNamespace(source="a", read=fail)
-    one, other = predict(broken, [unread, Picture("b", folder / GOOD[0])])
+    one, other = predict(broken, [unread, SourceImage("b", folder / GOOD[0])])
     assert one.error == "The file cannot be read: Input/output error."
     assert "not a number" in other.error
     assert one.probabilities is other.probabilities is None
 
 
-def test_pictures_of_any_proportion_are_classified(rows_of, tmp_path):
+def test_images_of_any_proportion_are_classified(rows_of, tmp_path):
     for width, height in ((1, 1), (1, 700), (3, 3), (700, 3)):
         Image.new("L", (width, height), 90).save(tmp_path / f"{width}x{height}.png")
     assert [row["error"] for row in rows_of(tmp_path)] == [""] * 4
@@ -257,15 +257,15 @@ def test_pictures_of_any_proportion_are_classified(rows_of, tmp_path):
 
 def test_the_dataset_of_a_repository_that_is_not_there(classifier):
     with pytest.raises(UsageError, match="cannot be opened as a dataset"):
-        find_pictures("nobody/nothing", classifier.labels)
+        find_images("nobody/nothing", classifier.labels)
 
 
 def test_the_command_line(folder, tmp_path):
     output = tmp_path / "new" / "predictions.csv"
     done = run_python("-m", "train.predict", DEFAULT_MODEL, folder, "--output", output)
     assert done.returncode == 0, done.stderr
-    assert f"{len(GOOD) + len(BAD) + 1} pictures, {len(BAD)} unreadable" in done.stdout
-    assert "over 3 pictures of known label" in done.stdout
+    assert f"{len(GOOD) + len(BAD) + 1} images, {len(BAD)} unreadable" in done.stdout
+    assert "over 3 images of known label" in done.stdout
     assert os.listdir(output.parent) == ["predictions.csv"]
 
 
@@ -274,7 +274,7 @@ def test_the_command_line(folder, tmp_path):
     [
         (DEFAULT_MODEL / "absent", DEFAULT_MODEL, 2, "no such file or folder"),
         (DEFAULT_MODEL / "figures", DEFAULT_MODEL, 2, "no model could be loaded"),
-        (DEFAULT_MODEL, DEFAULT_MODEL / "README.md", 1, "none of the 1 pictures could be read"),
+        (DEFAULT_MODEL, DEFAULT_MODEL / "README.md", 1, "none of the 1 images could be read"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(model, source, code, sentence, tmp_path, monkeypatch, capsys):
@@ -291,5 +291,5 @@ def test_a_datasets_splits_are_judged_apart(run_folder, dataset_folder, tmp_path
     output = tmp_path / "predictions.csv"
     done = run_python("-m", "train.predict", run_folder, dataset_folder, "--output", output)
     assert done.returncode == 0, done.stderr
-    judged = dict(re.findall(r"^(\w*) ?accuracy .* over (\d+) pictures", done.stdout, re.MULTILINE))
+    judged = dict(re.findall(r"^(\w*) ?accuracy .* over (\d+) images", done.stdout, re.MULTILINE))
     assert judged == {"train": "137", "validation": "15", "test": "48"}

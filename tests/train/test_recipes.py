@@ -5,12 +5,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from tests.train.engine import CPU, small_splits
-from train.batches import CORRUPTED, Normaliser, PixelDataset
-from train.job import Job
-from train.loop import Loop
-from train.models import build, normalisation
-from train.recipe import RECIPES, load_recipe
+from tests.train.engine.fixtures import CPU, small_splits
+from train.config.recipe import RECIPES, load_recipe
+from train.data.pixel_cache import CORRUPTED, Normaliser, PixelDataset
+from train.engine.job import TrainingInputs
+from train.engine.trainer import Trainer
+from train.models.factory import build
+from train.models.preprocessing import normalisation
 
 CLASSES = {"covid19": 3, "covidquex": 3, "radiography": 4, "pneumonia": 2}
 SIZE = 64
@@ -18,7 +19,7 @@ SIZE = 64
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_two_steps_of_every_recipe(path, tmp_path):
-    """With its own network, optimiser, schedule, batch size and augmentation; only the pictures are smaller."""
+    """With its own network, optimiser, schedule, batch size and augmentation; only the images are smaller."""
     recipe = load_recipe(path, [f"image_size={SIZE}"])
     classes = CLASSES[path.stem.rsplit("-", 1)[1]]
     torch.manual_seed(0)
@@ -28,8 +29,8 @@ def test_two_steps_of_every_recipe(path, tmp_path):
     splits = {"train": PixelDataset(small, labels), "validation": PixelDataset(small[:12], labels[:12])}
     splits |= {CORRUPTED: splits["validation"]} if recipe.control.selection == "robust-auroc" else {}
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
-    job = Job(recipe, model, splits, Normaliser(*normalisation(processor), CPU), tmp_path, 0, 2, {})
-    fit = Loop(Accelerator(cpu=True), job).run()
+    job = TrainingInputs(recipe, model, splits, Normaliser(*normalisation(processor), CPU), tmp_path, 0, 2, {})
+    fit = Trainer(Accelerator(cpu=True), job).run()
     assert fit.history[-1]["step"] == 2
     assert np.isfinite(fit.history[-1]["train_loss"])
     assert all(not torch.equal(tensor, before[name]) for name, tensor in model.named_parameters() if tensor.ndim > 1)

@@ -1,0 +1,63 @@
+"""The dataset's card: every number from audit.json, prose from the template."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from datasets import DatasetInfo, Features, SplitDict, SplitInfo
+from huggingface_hub import DatasetCardData
+
+from hub.layouts.base import Layout
+from hub.layouts.registry import LAYOUTS
+from train.common.atomic_output import write_text_whole
+from train.common.templates import render_template
+
+SIZE_CATEGORIES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"))
+
+
+def write_card(folder: Path, report: dict) -> None:
+    """Write README.md into a dataset folder whose other files are written already.
+
+    Args:
+        folder: Dataset folder.
+        report: The content of its audit.json, with a `conversion` section.
+    """
+    layout = LAYOUTS[report["conversion"]["layout"]]
+    text = render_template(
+        Path(__file__).with_name("dataset_card.md.jinja"),
+        front_matter=_front_matter(folder, layout, report).to_yaml(),
+        layout=layout,
+        audit=report,
+        facts=report["conversion"],
+        figures=sorted(path.name for path in (folder / "figures").glob("*.png")),
+    )
+    write_text_whole(folder / "README.md", text)
+
+
+def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData:
+    """What the Hub reads. The sizes also tell `load_dataset` one version of a folder from another."""
+    splits = SplitDict()
+    for name in report["counts"]:
+        files = [pq.ParquetFile(path) for path in sorted(folder.glob(f"data/{name}-*.parquet"))]
+        n_bytes = sum(f.metadata.row_group(g).total_byte_size for f in files for g in range(f.num_row_groups))
+        splits.add(SplitInfo(name, n_bytes, sum(file.metadata.num_rows for file in files)))
+    info = DatasetInfo(
+        features=Features.from_arrow_schema(files[0].schema_arrow),
+        splits=splits,
+        download_size=sum(path.stat().st_size for path in folder.glob("data/*.parquet")),
+        dataset_size=sum(split.num_bytes for split in splits.values()),
+    )
+    total = report["images"]
+    named = {"license_name": layout.name, "license_link": layout.link} if layout.license == "other" else {}
+    return DatasetCardData(
+        license=layout.license,
+        **named,
+        task_categories=["image-classification"],
+        size_categories=[next((name for most, name in SIZE_CATEGORIES if total < most), "100K<n<1M")],
+        tags=["medical", "chest-x-ray", "radiology"],
+        pretty_name=layout.title,
+        configs=[
+            {"config_name": "default", "data_files": [{"split": s, "path": f"data/{s}-*"} for s in report["counts"]]}
+        ],
+        **({"citation": layout.citation} if layout.slug else {}),
+        dataset_info=info._to_yaml_dict(),
+    )

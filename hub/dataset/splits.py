@@ -1,0 +1,188 @@
+"""Splits that can be defended: no copy and no patient of a test image outside of test, no group on two sides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from hub.layouts.base import Record
+from space.errors import UsageError
+from train.data.duplicates import Copies, group_pairs, merge_groups
+
+# Shares of new splits are parts of at most this many folds: 0.15 is 3 of 20.
+MOST_FOLDS = 20
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """How much of a source goes where.
+
+    Attributes:
+        validation: Share of the validation split: of everything, or, beside an official test split, of the rest.
+        test: Share of the test split where the publisher has none.
+        seed: Seed of the cuts.
+    """
+
+    validation: float = 0.1
+    test: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SplitAssignment:
+    """Images with their splits.
+
+    Attributes:
+        records: All images, in the order given, each with its split.
+        leaks: {index: why} of train and validation images that test holds too (by copy or by patient).
+        official_test: The test split is the publisher's.
+        shared_keys: Loose patient keys that stand in a publisher's test split and elsewhere too. They are too loose to
+            drop an image for, but a reader should know.
+    """
+
+    records: list[Record]
+    leaks: dict[int, str]
+    official_test: bool
+    shared_keys: int
+
+
+def cut(
+    records: Sequence[Record], copies: Copies, fractions: Fractions, official: bool, keep_leaks: bool
+) -> SplitAssignment:
+    """Give every image its split.
+
+    The publisher's test split stays as it is; where there is none, one is cut from everything. Validation is cut anew
+    from train + validation. Images of one group (loose patient key, or copies of each other) are never separated by
+    a cut.
+
+    Args:
+        records: All images.
+        copies: Which of them are copies of each other.
+        fractions: Sizes and seed of the new splits.
+        official: Keep the publisher's splits, all of them.
+        keep_leaks: Let leaks take part in the new validation split; otherwise they are left where they were, for the
+            caller to drop.
+
+    Raises:
+        UsageError: There are no official splits to keep, or too few groups to cut from.
+    """
+    copied = group_pairs(len(records), copies.pairs())
+    splits = [record.split for record in records]
+    if official and None in splits:
+        raise UsageError(
+            "--official-splits: this source has no splits of its own. Leave the option out to have them cut."
+        )
+    has_test = "test" in splits
+    leaks = find_leaks(records, copies, copied) if has_test else {}
+    if not official:
+        groups = merge_groups(copied, [record.group for record in records])
+        left_out = set() if keep_leaks else set(leaks)
+        pool = [i for i, split in enumerate(splits) if (not has_test or split != "test") and i not in left_out]
+        labels = [record.label for record in records]
+        if not has_test:
+            chosen = _choose(pool, labels, groups, fractions.test, fractions.seed, "test")
+            pool = [i for i in pool if i not in chosen]
+            splits = ["test" if i in chosen else None for i in range(len(records))]
+        of_rest = fractions.validation if has_test else fractions.validation / (1 - fractions.test)
+        chosen = _choose(pool, labels, groups, of_rest, fractions.seed, "validation") if pool else set()
+        for i in pool:
+            splits[i] = "validation" if i in chosen else "train"
+    test_keys, other_keys = (
+        {r.group for r in records if (r.split == "test") == side} - {None} for side in (True, False)
+    )
+    shared = len(test_keys & other_keys) if has_test else 0
+    return SplitAssignment([replace(r, split=s) for r, s in zip(records, splits, strict=True)], leaks, has_test, shared)
+
+
+def find_leaks(records: Sequence[Record], copies: Copies, copied: Sequence[int]) -> dict[int, str]:
+    """Train and validation images that test holds too.
+
+    Args:
+        records: Images with their splits.
+        copies: Which of them are copies of each other.
+        copied: The group of each image that its copies make.
+
+    Returns:
+        {index: "exact copy", "near copy" or "patient"}.
+    """
+    in_test = [record.split == "test" for record in records]
+    test_groups = {group for group, test in zip(copied, in_test, strict=True) if test}
+    test_patients = {record.patient for record in records if record.split == "test"} - {None}
+    exact = {int(i) for pair in copies.exact for i, other in (pair, pair[::-1]) if in_test[other]}
+    leaks = {}
+    for i, record in enumerate(records):
+        if in_test[i]:
+            continue
+        if copied[i] in test_groups:
+            leaks[i] = "exact copy" if i in exact else "near copy"
+        elif record.patient in test_patients:
+            leaks[i] = "patient"
+    return leaks
+
+
+def _choose(pool: list[int], labels: list[str], groups: list[int], share: float, seed: int, name: str) -> set[int]:
+    """Choose a share of the images in `pool`, stratified by label, whole groups only."""
+    groups_of: dict[str, set[int]] = {}
+    for i in pool:
+        groups_of.setdefault(labels[i], set()).add(groups[i])
+    fewest = min(groups_of, key=lambda label: len(groups_of[label]))
+    if len(groups_of[fewest]) < 2:
+        raise UsageError(
+            f"too few patients for a {name} split: class {fewest} has a single independent group of images left. "
+            f"Keep published splits with --official-splits, or drop or merge the class with --labels."
+        )
+    most = min(MOST_FOLDS, len(groups_of[fewest]))
+    part = Fraction(share).limit_denominator(most)
+    part = min(max(part, Fraction(1, most)), 1 - Fraction(1, most))
+    if abs(part - share) > 0.01:
+        print(
+            f"note: class {fewest} has {len(groups_of[fewest])} independent groups of images to cut from, so the "
+            f"{name} split takes {part} of them instead of {share:.3g}"
+        )
+    taken = first_folds([labels[i] for i in pool], [groups[i] for i in pool], part.denominator, part.numerator, seed)
+    return {pool[i] for i in taken}
+
+
+def first_folds(labels: Sequence[str], groups: Sequence[int], n_folds: int, taken: int, seed: int) -> list[int]:
+    """The first folds that scikit-learn's `StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)` makes.
+
+    Groups are shuffled, then handed out one by one, those of the most uneven classes first: each to the fold that
+    leaves the classes most evenly spread over all folds, and of equally good folds to the smallest. scikit-learn takes
+    seconds to load and to run this on thousands of groups, in which a whole conversion can be done.
+
+    Args:
+        labels: Class of each image.
+        groups: Group of each image.
+        n_folds: How many folds.
+        taken: How many of them to take.
+        seed: Seed of the shuffle.
+
+    Returns:
+        Indices of the images in the first `taken` folds.
+    """
+    classes, label_of = np.unique(labels, return_inverse=True)
+    names, group_of = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (group_of, label_of), 1)
+    order = np.arange(len(names))
+    np.random.RandomState(seed).shuffle(order)
+    order = order[np.argsort(-counts[order].std(axis=1), kind="stable")]
+    totals = counts.sum(0)
+    in_fold = np.zeros((n_folds, len(classes)))
+    folds = np.arange(n_folds)
+    first = []
+    for group in order:
+        placed = np.repeat(in_fold[None], n_folds, axis=0)  # [i]: the folds, had fold i got the group
+        placed[folds, folds] += counts[group]
+        uneven = (placed / totals).std(axis=1).mean(axis=1).tolist()
+        sizes = in_fold.sum(1).tolist()
+        best = 0
+        for fold in range(1, n_folds):
+            tied = abs(uneven[fold] - uneven[best]) <= 1e-8 + 1e-5 * uneven[best]
+            if uneven[fold] < uneven[best] or (tied and sizes[fold] < sizes[best]):
+                best = fold
+        in_fold[best] += counts[group]
+        if best < taken:
+            first.append(group)
+    return np.flatnonzero(np.isin(group_of, first)).tolist()

@@ -1,0 +1,154 @@
+"""A dataset folder or repository, read image by image for the audit."""
+
+import bisect
+import json
+import threading
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Features
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+from PIL import Image
+
+from hub.dataset.image_summary import AuditedImage, ImageSummary, look_at_all
+from hub.layouts.base import Record
+from space.errors import ChestXrayError, UsageError, XrayError, check_local, first_line
+from space.imaging.xray import read_xray
+from train.data.dataset import SPLITS
+
+# How images are called whose label is null or, as the Hub writes test sets without labels, -1.
+UNLABELLED = "unlabelled"
+
+
+class StoredDataset:
+    """The parquet files of a dataset, read a row group at a time.
+
+    Args:
+        folder_or_repo: Dataset folder, or `owner/name` on the Hub, which is downloaded into the Hub's cache.
+
+    Attributes:
+        name: Folder name, or `owner/name`.
+
+    Raises:
+        UsageError: It is no dataset of images with labels.
+    """
+
+    def __init__(self, folder_or_repo: str):
+        check_local(folder_or_repo, "the dataset")
+        path = Path(folder_or_repo)
+        self.is_local = path.is_dir()
+        self.folder = path if self.is_local else _download(folder_or_repo)
+        self.name = path.resolve().name if self.is_local else folder_or_repo
+        files = sorted(self.folder.rglob("*.parquet"))
+        if not files:
+            raise UsageError(f"{folder_or_repo} holds no parquet files. Give a folder made by `python -m hub.convert`.")
+        try:
+            self._files = [pq.ParquetFile(file) for file in files]
+            features = Features.from_arrow_schema(self._files[0].schema_arrow)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise UsageError(f"{folder_or_repo} holds a damaged parquet file: {first_line(error)}") from None
+        self._splits = [_split_of(file) for file in files]
+        if "image" not in features or not isinstance(features.get("label"), ClassLabel):
+            raise UsageError(f"{folder_or_repo} lacks a column image, or a column label with class names.")
+        self._labels = features["label"].names
+        self._columns = [name for name in ("label", "patient", "source", "origin") if name in features]
+        # (first row, file, row group) of every row group
+        self._starts: list[int] = []
+        self._groups: list[tuple[int, int]] = []
+        total = 0
+        for number, file in enumerate(self._files):
+            for group in range(file.num_row_groups):
+                self._starts.append(total)
+                self._groups.append((number, group))
+                total += file.metadata.row_group(group).num_rows
+        self._total = total
+        if not total:
+            raise UsageError(f"{folder_or_repo} holds no images.")
+        self._recent: tuple[int, pa.ChunkedArray] | None = None
+        self._lock = threading.Lock()
+
+    def output(self, wanted: Path | None) -> Path:
+        """The folder that the audit's files go to.
+
+        Raises:
+            UsageError: None was named, and the dataset is no local folder.
+        """
+        if wanted is None and not self.is_local:
+            raise UsageError(f"{self.name} is not a local folder: say with --output where the audit goes.")
+        folder = wanted or self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def report(self) -> dict:
+        """The dataset's own audit.json, {} if it has none."""
+        path = self.folder / "audit.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not isinstance(found.get("conversion", {}), dict):
+            raise UsageError(f"{path} is damaged; remove it, or convert the dataset again.")
+        return found
+
+    def items(self, workers: int | None) -> list[AuditedImage]:
+        """Look at every image.
+
+        Raises:
+            ChestXrayError: An image cannot be read.
+        """
+        records = self._records()
+        reads = (partial(self._bytes, index) for index in range(self._total))
+        items = []
+        for record, look in zip(records, look_at_all(reads, self._total, workers), strict=True):
+            if not isinstance(look, ImageSummary):
+                raise ChestXrayError(f"{self.name}: image {record.source} cannot be read: {look}")
+            items.append(AuditedImage(record, look))
+        return items
+
+    def pixels(self, index: int) -> Image.Image:
+        """The i-th image in full."""
+        return read_xray(self._bytes(index)).image
+
+    def _records(self) -> list[Record]:
+        found = []
+        for file, split in zip(self._files, self._splits, strict=True):
+            for row in file.read(self._columns).to_pylist():
+                source = row.get("source") or f"{split}/{len(found)}"
+                label = self._labels[row["label"]] if row["label"] in range(len(self._labels)) else UNLABELLED
+                facts = {"origin": row.get("origin")}
+                found.append(Record("", source, split, label, row.get("patient"), facts=facts))
+        return found
+
+    def _bytes(self, index: int) -> bytes:
+        where = bisect.bisect_right(self._starts, index) - 1
+        with self._lock:  # one file is not for several readers at a time
+            recent = self._recent
+            if recent is None or recent[0] != where:
+                number, group = self._groups[where]
+                recent = (where, self._files[number].read_row_group(group, ["image"])["image"])
+                self._recent = recent
+        image = recent[1][index - self._starts[where]].as_py()
+        if not image or image["bytes"] is None:
+            raise XrayError("missing", "The dataset holds no image in this row.")
+        return image["bytes"]
+
+
+def _split_of(file: Path) -> str:
+    """The split of `train-00000-of-00001.parquet`, or of `train/0000.parquet`."""
+    name = file.stem.split("-")[0]
+    return name if name in SPLITS or file.parent.name not in SPLITS else file.parent.name
+
+
+def _download(repo: str) -> Path:
+    try:
+        return Path(
+            snapshot_download(repo, repo_type="dataset", allow_patterns=["*.parquet", "README.md", "audit.json"])
+        )
+    except (RepositoryNotFoundError, LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
+        raise UsageError(
+            f"the dataset {repo} is no folder here and cannot be downloaded: {first_line(error)} Give a folder made by "
+            "`python -m hub.convert`, or a dataset repository that can be reached from here."
+        ) from None

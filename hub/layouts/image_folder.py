@@ -1,0 +1,144 @@
+"""Any `[split/]class/image` tree: a hospital's own folder, or a Kaggle set that has no layout here."""
+
+import posixpath
+from collections.abc import Iterator
+from typing import ClassVar
+
+from hub.layouts.base import Layout, Record, Tree, join, printable, relative
+from hub.layouts.tables import read_table
+from space.errors import UsageError
+from space.imaging.archives import Source
+
+SPLIT_ALIASES = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+METADATA = "metadata.csv"
+PATIENT_NAMES = dict.fromkeys(("patient_id", "patientid", "subject", "subject_id"), "patient")
+
+
+class ImageFolder(Layout):
+    """The fallback: class folders, with or without split folders above them, and perhaps a metadata.csv."""
+
+    name = "image-folder"
+    title = "Chest X-ray folder"
+    license = "unknown"
+    license_note = "nothing is known about the rights to these images; find out before you share them"
+    citation = "the owner of the folder"
+    structure = "[train|val|test/]CLASS/*.{png,jpg,jpeg,dcm} with two classes or more, and/or metadata.csv"
+    patient_rule = (
+        "A patient is known only where metadata.csv has a column `patient`. Folders of one name below class folders "
+        "are kept together by new splits, as if each were one patient."
+    )
+    columns: ClassVar = {
+        "view": "view position, as metadata.csv or the DICOM file states it",
+        "origin": "where the image comes from, as metadata.csv states it",
+        "subtype": "finer class, as metadata.csv states it",
+    }
+    private = True
+
+    def fits(self, tree: Tree, root: str) -> bool:
+        """Whether images stand in class folders below `root`, or beside a metadata.csv."""
+        if METADATA in tree.files.get(root, ()):
+            return True
+        top = _with_images(tree, root)
+        return len(top) > 1 or (len(top) == 1 and top[0].lower() in SPLIT_ALIASES)  # else a mere wrapper
+
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The images with a class from their folder or from metadata.csv, which has the last word.
+
+        Raises:
+            UsageError: Split folders and class folders are mixed, or metadata.csv cannot be used.
+        """
+        top = _with_images(tree, root)
+        splits = [child for child in top if child.lower() in SPLIT_ALIASES]
+        if splits and len(splits) < len(top):
+            others = ", ".join(child for child in top if child not in splits)
+            raise UsageError(
+                f"{source.title}: beside the split folders {', '.join(splits)} there are other folders with images "
+                f"({others}). Move them into a split, or give a folder that holds one kind alone."
+            )
+        table = _metadata(source, tree, root)
+        names = [
+            *tree.images(root),
+            *(n for child in top for f in tree.below(join(root, child)) for n in tree.images(f)),
+        ]
+        found = list(_read(names, root, table, with_splits=bool(splits)))
+        if len(found) < len(names):
+            left = sorted(set(names) - {record.name for record in found})
+            print(f"note: {len(left):,} images have no class, by folder or by metadata.csv: {left[0]}, …")
+        if names and not found:
+            raise UsageError(
+                f"{source.title}: no image has a class. {METADATA} needs a column label, or use class folders."
+            )
+        return found
+
+
+USED = {"patient", "label", "split", *ImageFolder.columns}
+
+
+def _with_images(tree: Tree, root: str) -> list[str]:
+    """Names of the folders in `root` that hold images, however deep; a copy of the tree inside itself is left out."""
+    children = (child for child in tree.children(root) if child != root.rpartition("/")[2])
+    return [child for child in children if any(map(tree.images, tree.below(join(root, child))))]
+
+
+def _read(names: list[str], root: str, table: dict[str, dict[str, str]], with_splits: bool) -> Iterator[Record]:
+    places = [relative(name, root).split("/")[:-1] for name in names]
+    # One folder for all images (`images`) groups nothing.
+    grouped = len({tuple(parts[with_splits + 1 :]) for parts in places} - {()}) > 1
+    for name, parts in zip(names, places, strict=True):
+        path = relative(name, root)
+        row = table.get(path, {})
+        split = SPLIT_ALIASES[parts[0].lower()] if with_splits and parts else None
+        if row.get("split"):
+            split = _split_of(row["split"])
+        inner = parts[with_splits:]
+        if misplaced := [part for part in inner[1:] if part.lower() in SPLIT_ALIASES]:
+            raise UsageError(
+                f"{path}: the split folder {misplaced[0]!r} stands inside {inner[0]!r}. Splits must be the topmost "
+                "folders (train/CLASS/…); give that folder, or move them."
+            )
+        label = row.get("label") or (inner[0] if inner else None)
+        if label is None:
+            continue
+        patient = row.get("patient") or None
+        group = patient or ("/".join(inner[1:]) if grouped else None) or None
+        facts = {column: row.get(column) or None for column in ImageFolder.columns}
+        yield Record(name, path, split, printable(label), patient, group, facts)
+
+
+def _split_of(value: str) -> str:
+    try:
+        return SPLIT_ALIASES[value.strip().lower()]
+    except KeyError:
+        raise UsageError(f"{METADATA}: split {value!r} is unknown. Allowed: {', '.join(SPLIT_ALIASES)}.") from None
+
+
+def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]]:
+    """{path below `root`: row} of every metadata.csv; their file names count from the folder that they stand in.
+
+    Columns other than those that are used here (a name, a date of birth) are not read into anything.
+    """
+    table: dict[str, dict[str, str]] = {}
+    for folder in tree.below(root):
+        if METADATA not in tree.files.get(folder, ()):
+            continue
+        where = join(folder, METADATA)
+        rows = read_table(source, where)
+        if rows is None:
+            raise UsageError(f"{where} cannot be read as UTF-8 CSV with a header line.")
+        header = [PATIENT_NAMES.get(name.strip().lower(), name.strip().lower()) for name in rows[0]] if rows else []
+        if "file_name" not in header:
+            raise UsageError(f"{where} needs a column file_name. Used beside it: {', '.join(sorted(USED))}.")
+        if unused := sorted(set(header) - USED - {"file_name"}):
+            print(f"note: {where}: columns not used: {', '.join(unused)}; used: file_name, {', '.join(sorted(USED))}")
+        for row in (dict(zip(header, (cell.strip() for cell in cells), strict=False)) for cells in rows[1:] if cells):
+            name = posixpath.normpath(join(folder, row["file_name"]))
+            if name not in source.sizes:
+                raise UsageError(f"{where} names {row['file_name']!r}, which is not there.")
+            found = {column: value for column, value in row.items() if column in USED and value}
+            if table.setdefault(relative(name, root), found) != found:
+                raise UsageError(f"{where} says two different things of {row['file_name']!r}.")
+    return table

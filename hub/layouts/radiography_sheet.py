@@ -1,0 +1,46 @@
+"""The metadata sheets of covid19-radiography-database."""
+
+import io
+import zipfile
+
+from space.errors import UsageError, XrayError
+from space.imaging.archives import Source
+
+MAX_BYTES = 16 * 2**20  # the largest of the four, 10,192 rows, has well under 1 MiB
+
+
+def read_origins(source: Source, name: str) -> dict[str, str]:
+    """{image's name without ending, in lower case: URL of its origin}; empty if there is no such sheet.
+
+    The sheets' columns are FILE NAME, FORMAT, SIZE and URL; they write some classes in capitals that the files do not.
+
+    Raises:
+        UsageError: The file is no such sheet.
+    """
+    if name not in source.sizes:
+        return {}
+    from openpyxl import load_workbook  # loaded for these sheets alone
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = load_workbook(io.BytesIO(source.read(name, MAX_BYTES)), read_only=True, data_only=True)
+        rows = book.worksheets[0].iter_rows(values_only=True)
+        header = [str(cell or "").strip().upper() for cell in next(rows)]
+        file_name, url = header.index("FILE NAME"), header.index("URL")
+        return {
+            str(row[file_name]).strip().lower(): str(row[url]).strip() for row in rows if row[file_name] and row[url]
+        }
+    except (
+        InvalidFileException,
+        zipfile.BadZipFile,
+        XrayError,
+        KeyError,
+        IndexError,
+        ValueError,
+        StopIteration,
+        OSError,
+        SyntaxError,  # of the XML inside
+    ):
+        raise UsageError(
+            f"{name} is no sheet with the columns FILE NAME and URL. Remove it, or download it again."
+        ) from None

@@ -1,0 +1,82 @@
+"""The RSNA Pneumonia Detection Challenge: DICOM files whose classes stand in a table."""
+
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+from hub.layouts.base import Layout, Record, Tree, join, relative
+from hub.layouts.tables import read_table
+from space.errors import UsageError
+from space.imaging.archives import Source
+
+
+class RsnaPneumonia(Layout):
+    """The RSNA Pneumonia Detection Challenge: 26,684 labelled DICOM files, drawn from NIH ChestX-ray8."""
+
+    name = "rsna-pneumonia-detection-challenge"
+    slug = "competitions/rsna-pneumonia-detection-challenge"
+    title = "RSNA Pneumonia Detection Challenge"
+    license = "other"
+    license_note = (
+        "free for academic research and education and other purposes, with attribution (stated by the publisher)"
+    )
+    citation = (
+        "Shih G et al. Augmenting the National Institutes of Health Chest Radiograph Dataset with Expert Annotations "
+        "of Possible Pneumonia. Radiology: Artificial Intelligence 1(1), 2019; Wang X et al. ChestX-ray8. CVPR 2017; "
+        "NIH Clinical Center."
+    )
+    structure = "stage_*_detailed_class_info.csv beside stage_*_train_images/*.dcm"
+    labels: ClassVar = {
+        "Normal": "no finding",
+        "No Lung Opacity / Not Normal": "a finding, but none that suggests pneumonia",
+        "Lung Opacity": "an opacity that suggests pneumonia",
+    }
+    about: ClassVar = {
+        "population": "a selection of NIH ChestX-ray8, one hospital",
+        "acquisition": "posterior-anterior and portable anterior-posterior views",
+        "reference": "the radiograph itself, read again by radiologists (Shih et al., 2019)",
+    }
+    patient_rule = (
+        "`patientId` in the tables names an image, not a person: nothing is known about patients. Copies of one "
+        "image are kept together by new splits."
+    )
+    problems = (
+        "Several images of one person stand in it under different names: splits, also ours, may have one person on "
+        "both sides.",
+        "Labels are opinions on single images; portable (AP) images show sicker people than PA ones.",
+    )
+    columns: ClassVar = {"view": "view position (PA or AP), as the DICOM file states it"}
+    private = True
+
+    def fits(self, tree: Tree, root: str) -> bool:
+        """Whether the table of classes stands beside folders of DICOM files."""
+        if not self._tables(tree, root):
+            return False
+        folders = (join(root, child) for child in tree.children(root))
+        return any(name.endswith(".dcm") for folder in folders for name in tree.images(folder))
+
+    def _tables(self, tree: Tree, root: str) -> list[str]:
+        return [join(root, n) for n in tree.files.get(root, ()) if n.endswith("_detailed_class_info.csv")]
+
+    def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
+        """The images that the table names; those without a label (the challenge's own test set) are left out.
+
+        Raises:
+            UsageError: The table cannot be read, or names a class that is not one of the three.
+        """
+        classes: dict[str, str] = {}
+        for table in self._tables(tree, root):
+            header, *rows = read_table(source, table) or [[]]
+            if not {"patientId", "class"} <= set(header):
+                raise UsageError(f"{table} cannot be read as a CSV with the columns patientId and class.")
+            for row in (dict(zip(header, cells, strict=False)) for cells in rows if cells):
+                name, label = row.get("patientId"), row.get("class")
+                if classes.setdefault(name, label) != label:
+                    raise UsageError(f"{table} gives {name} two classes.")
+        if unknown := set(classes.values()) - set(self.labels):
+            raise UsageError(
+                f"{root or 'the table'} names the classes {', '.join(sorted(map(str, unknown)))}. "
+                f"Allowed: {', '.join(self.labels)}."
+            )
+        names = (name for child in tree.children(root) for name in tree.images(join(root, child)))
+        stems = ((name, PurePosixPath(name).stem) for name in names)
+        return [Record(name, relative(name, root), None, classes[stem]) for name, stem in stems if stem in classes]

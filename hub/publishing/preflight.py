@@ -1,0 +1,92 @@
+"""What a folder must be before anything of it is published."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from datasets import Features
+from pyarrow.parquet import ParquetFile
+
+from hub.dataset.stored_dataset import StoredDataset
+from hub.layouts.registry import LAYOUTS
+from hub.publishing.space_bundle import ROOT
+from space.errors import ChestXrayError, UsageError
+from train.data.dataset import content_digest, open_splits
+from train.report.results import read_results
+
+NAMES = (
+    "file names or patients as they were (--keep-names), which may name persons. Convert without it, or leave out "
+    "--public."
+)
+FREE = ("apache-2.0", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "mit")
+
+
+def check_run(folder: Path, public: bool) -> None:
+    """Refuse a run that was not evaluated, or whose predictions may name persons, if everybody is to see it.
+
+    Raises:
+        UsageError: With the reason.
+    """
+    audit = read_results(folder)["dataset"].get("audit") or {}
+    if public and audit.get("names_kept"):
+        raise UsageError(f"--public: predictions.csv of {folder} holds {NAMES}")
+
+
+def check_dataset(folder: Path, public: bool) -> None:
+    """Open a dataset as its users will, and hold it against its files; if everybody is to see it, ask for its licence.
+
+    Raises:
+        UsageError: A file is damaged or belongs to no split, the card tells other classes or sizes than the files, or
+            the images must not be public.
+    """
+    if public:
+        _check_licence(folder)
+    StoredDataset(str(folder))  # opens every file, and raises if one is damaged
+    found = open_splits(str(folder), content_digest(folder), f"{folder}", "a folder made by `python -m hub.convert`")
+    for path in sorted(folder.rglob("*.parquet")):
+        if path.name.partition("-")[0] not in found:
+            raise UsageError(f"{folder}: {path.name} belongs to no split that the card names ({', '.join(found)}).")
+    for split, rows in found.items():
+        files = [ParquetFile(path) for path in sorted(folder.rglob(f"{split}-*.parquet"))]
+        features = Features.from_arrow_schema(files[0].schema_arrow)
+        if rows.features != features or len(rows) != sum(file.metadata.num_rows for file in files):
+            raise UsageError(
+                f"{folder}: the card tells other columns, classes or sizes of split {split} than its files."
+            )
+
+
+def _check_licence(folder: Path) -> None:
+    """Refuse to publish images whose licence does not say that anybody may redistribute them.
+
+    Raises:
+        UsageError: With the reason.
+    """
+    try:
+        facts = json.loads((folder / "audit.json").read_text(encoding="utf-8"))["conversion"]
+        layout = LAYOUTS[facts["layout"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"--public: {folder} has no audit.json of hub.convert, so its licence is not known.") from None
+    if facts.get("names_kept"):
+        raise UsageError(f"--public: {folder} holds {NAMES}")
+    if layout.license not in FREE:
+        raise UsageError(
+            f"--public: the licence of these images ({layout.license}) does not let you publish them, as far as is "
+            f"known: {layout.license_note}. Leave out --public: the repository is then yours alone."
+        )
+    print(f"licence {layout.license}: {layout.license_note}")
+
+
+def verify_in_fresh_process(folder: Path) -> None:
+    """Run `hub.verify` on a folder in a process that has nothing loaded.
+
+    Raises:
+        ChestXrayError: The model is not what its run recorded.
+    """
+    command = [sys.executable, "-m", "hub.verify", str(folder.resolve())]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)  # noqa: S603 - our own program
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()[
+            -1:
+        ]
+        raise ChestXrayError(f"nothing is published that does not check out. {' '.join(said).removeprefix('error: ')}")

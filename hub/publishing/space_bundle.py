@@ -1,0 +1,72 @@
+"""The folder of a Space: app.py and space/ as they are here, card and pins lifted to where the Hub looks for them."""
+
+import json
+import shutil
+from pathlib import Path
+
+from huggingface_hub import RepoCard
+
+from hub.publishing.allowlist import Contents
+from space.errors import UsageError
+from train.report.results import read_results
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLED = ROOT / "space" / "default-model"
+# What a Space reads of a model repository; the last two are there for chest CNNs.
+FETCHED = (
+    *("config.json", "model.safetensors", "guard.safetensors", "README.md", "results.json"),
+    *("preprocessor_config.json", "modeling_chest_cnn.py"),
+)
+PIN = "model.json"  # tells app.py which model to load, and which commit of it
+NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+def build_bundle(source: Path, folder: Path) -> Contents:
+    """Write a Space's folder.
+
+    Args:
+        source: A run folder that was pushed, whose commit the Space will load; or the bundled model's folder, which
+            lies in the Space itself.
+        folder: Where to write; must be empty.
+
+    Returns:
+        All files of it.
+
+    Raises:
+        UsageError: The run was not pushed yet.
+    """
+    results, pin = read_results(source), pin_of(source)
+    shutil.copy2(ROOT / "app.py", folder)
+    shutil.copytree(ROOT / "space", folder / "space", ignore=NOT_COPIED)
+    shutil.copy2(ROOT / "space" / "requirements.txt", folder)
+    shutil.copy2(ROOT / "LICENSE", folder)
+    card = RepoCard((ROOT / "space" / "README.md").read_text(encoding="utf-8"))
+    if pin:
+        card.data["models"] = [pin["model"]]
+        needed = [name for name in FETCHED if (source / name).is_file()]
+        card.data["preload_from_hub"] = [f"{pin['model']} {','.join(needed)} {pin['revision']}"]
+        text = json.dumps(pin | {"trust_remote_code": results["remote_code"]})
+        (folder / PIN).write_text(f"{text}\n", encoding="utf-8")
+    if "/" in results["dataset"]["name"]:
+        card.data["datasets"] = [results["dataset"]["name"]]
+    (folder / "README.md").write_text(str(card), encoding="utf-8")
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return Contents({path.relative_to(folder).as_posix(): path for path in paths}, [])
+
+
+def pin_of(source: Path) -> dict[str, str] | None:
+    """{"model": repository, "revision": commit} of a pushed run folder; None for the bundled model, which needs none.
+
+    Raises:
+        UsageError: The run was not pushed.
+    """
+    if source.resolve() == BUNDLED.resolve():
+        return None
+    try:
+        pushed = json.loads((source / "pushed.json").read_text(encoding="utf-8"))
+        return {"model": pushed["repo"], "revision": pushed["commit"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"{source} was not pushed yet: `python -m hub.push model {source} USER/NAME` first, for the Space loads "
+            f"the model from there. Without a model of your own, give {BUNDLED.relative_to(ROOT)}."
+        ) from None

@@ -1,0 +1,84 @@
+"""What a model's repository says of it."""
+
+import json
+import re
+from dataclasses import dataclass
+
+from space.inference.repository import find_file
+from space.web.model_choice import ModelId
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What came true in a split.
+
+    Attributes:
+        prevalence: {label: share}.
+        bins: [n, k] of each bin of equal width of a probability: of n images it was true for k.
+    """
+
+    prevalence: dict[str, float]
+    bins: list[list[int]]
+
+    def bin_of(self, probability: float) -> tuple[float, float, int, int]:
+        """The bin that a probability falls into: its bounds, its images, and of how many it was true."""
+        number = min(int(probability * len(self.bins)), len(self.bins) - 1)
+        return number / len(self.bins), (number + 1) / len(self.bins), *self.bins[number]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's card and results.json tell visitors; None or "" where they tell nothing.
+
+    Attributes:
+        model: Where it is.
+        card: Its card in Markdown, without front matter and figures.
+        positive: The class whose probability is counted; None: that of the most likely class.
+        population: Whose images it learned from.
+        validation: What came true there.
+        test: What came true there.
+        called: Test images of the other class that the operating point calls positive, and how many there are.
+    """
+
+    model: ModelId
+    card: str
+    positive: str | None = None
+    population: str = ""
+    validation: Counts | None = None
+    test: Counts | None = None
+    called: tuple[int, int] | None = None
+
+    @classmethod
+    def load(cls, model: ModelId) -> "ModelFacts":
+        """Read them; a damaged or missing results.json counts as nothing known."""
+        card, results = (find_file(model.name, file, model.revision) for file in ("README.md", "results.json"))
+        text = card.read_text(encoding="utf-8") if card else ""
+        try:
+            known = _known(json.loads(results.read_text(encoding="utf-8"))) if results else {}
+        except (ValueError, LookupError, TypeError, AttributeError):
+            known = {}
+        return cls(model, _plain(text), **known)
+
+    def counted(self, probabilities: dict[str, float]) -> float:
+        """The probability that is counted."""
+        return probabilities[self.positive] if self.positive else max(probabilities.values())
+
+
+def _known(results: dict) -> dict:
+    positive = results["recipe"]["evaluation"]["positive_label"] or None
+    splits = results["calibration"]["splits"]
+    counts = {
+        name: Counts(dict(splits[name]["prevalence"]), [[int(n), int(k)] for n, k in splits[name]["bins"]])
+        for name in ("validation", "test")
+    }
+    called, about = None, results["dataset"].get("audit", {}).get("about", {})
+    if positive and (table := results["confusion"]["test"].get("operating_point")):
+        negative = 1 - results["labels"].index(positive)
+        called = (int(table[negative][1 - negative]), int(sum(table[negative])))
+    return {"positive": positive, "population": str(about.get("population", "")), "called": called, **counts}
+
+
+def _plain(card: str) -> str:
+    """A card without its front matter, its images, which lie elsewhere, and anything that is no Markdown."""
+    body = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
+    return re.sub(r"^!\[[^\n]*\n", "", body, flags=re.MULTILINE)

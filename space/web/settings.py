@@ -1,0 +1,74 @@
+"""What whoever runs the page may set, by environment variables."""
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from space.errors import UsageError
+from space.imaging.xray import Limits
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits of the page; each is set by the variable of its name in capitals, as in `MAX_UPLOAD_MB=20`.
+
+    Attributes:
+        max_upload_mb: Largest file, in units of 10^6 bytes.
+        max_pixels: Largest image, in pixels, as its header states it.
+        max_batch_files: Most images of a batch.
+        max_queue: Requests that may wait; further ones are told to come back.
+        concurrency: Requests of a kind that are worked on at once.
+        max_seconds: For the images of a batch, after which the rest is left out; and for a request to arrive.
+        allow_url_input: 1: images may be fetched from an address; 0: they may not. By default only where the page
+            can be reached from this machine alone.
+    """
+
+    max_upload_mb: int = 10
+    max_pixels: int = 40_000_000
+    max_batch_files: int = 200
+    max_queue: int = 64
+    concurrency: int = 2
+    max_seconds: int = 120
+    allow_url_input: int = 0
+
+    @property
+    def limits(self) -> Limits:
+        """What the reader accepts."""
+        return Limits(self.max_upload_mb * 10**6, self.max_pixels)
+
+
+def read_port(environment: Mapping[str, str] = os.environ) -> int | None:
+    """The port that is asked for, if any; what gradio would answer with a traceback is refused before.
+
+    Raises:
+        UsageError: `GRADIO_SERVER_PORT` is no port, or `GRADIO_MCP_SERVER` asks for a package that is not here.
+    """
+    if environment.get("GRADIO_MCP_SERVER", "").lower() == "true" and not importlib.util.find_spec("mcp"):
+        raise UsageError("GRADIO_MCP_SERVER is set, but its package is not installed: pip install 'gradio[mcp]'.")
+    port = environment.get("GRADIO_SERVER_PORT")
+    if port is not None and not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number, 1 to 65535.")
+    return None if port is None else int(port)
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Raises:
+        UsageError: A variable holds no whole number, or one that makes no sense.
+    """
+    found = {}
+    for field in fields(Settings):
+        text = environment.get(field.name.upper())
+        if text is None:
+            continue
+        least, most = (0, 1) if field.name == "allow_url_input" else (1, 10**9)
+        if not (text.isdecimal() and least <= int(text) <= most):
+            raise UsageError(f"{field.name.upper()}={text!r}: it must be a whole number from {least} to {most:,}.")
+        found[field.name] = int(text)
+    # gradio listens to this machine alone unless told otherwise; on a Space it is told to listen to all.
+    local = environment.get("GRADIO_SERVER_NAME", "127.0.0.1") in LOOPBACK and "SPACE_ID" not in environment
+    return Settings(**({"allow_url_input": int(local)} | found))

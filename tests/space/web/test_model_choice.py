@@ -1,0 +1,61 @@
+"""Which models the page is asked to serve."""
+
+import json
+
+import pytest
+
+from space.errors import UsageError
+from space.web import model_choice as model_ids
+from space.web.model_choice import BUNDLED, ModelId, choose_models, parse_model_ids
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    for name in ("a", "b", "other/a"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for variable in ("MODEL_ID", "TRUST_REMOTE_CODE"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def test_folders_and_pinned_repositories_are_taken(folders):
+    found = parse_model_ids(f" a, owner/some-model@{SHA} ,{folders / 'b'},")
+    assert found == [ModelId("a"), ModelId("owner/some-model", SHA), ModelId(str(folders / "b"))]
+    assert [one.shown for one in found] == ["a", "owner/some-model@0123456", "b"]
+    assert found[0].link == "`a`"
+    assert found[1].link == f"[`owner/some-model@0123456`](https://huggingface.co/owner/some-model/tree/{SHA})"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("owner/name", "neither a folder here nor a pinned repository"),
+        ("owner/name@main", "40 digits"),
+        (f"owner/name@{SHA[:7]}", "40 digits"),
+        (f"owner/name@{SHA.upper()}", "40 digits"),
+        (f"https://huggingface.co/owner/name@{SHA}", "40 digits"),
+        ("", "0 models were named"),
+        (" , ", "0 models were named"),
+        (",".join(f"owner/m{n}@{SHA}" for n in range(6)), "6 models were named"),
+        ("a,other/a", "two models would be called 'a'"),
+        ("a,other/b", "there is no such file or folder"),
+    ],
+)
+def test_what_is_not_pinned_or_not_clear_is_refused(folders, text, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        parse_model_ids(text)
+
+
+def test_the_argument_goes_before_the_environment_and_that_before_the_pin(folders, monkeypatch):
+    monkeypatch.setattr(model_ids, "PIN", folders / "model.json")
+    assert choose_models(None) == ([ModelId(str(BUNDLED))], False)
+    pin = {"model": "owner/name", "revision": SHA, "trust_remote_code": True}
+    (folders / "model.json").write_text(json.dumps(pin))
+    assert choose_models(None) == ([ModelId("owner/name", SHA)], True)
+    monkeypatch.setenv("MODEL_ID", "b")
+    assert choose_models(None) == ([ModelId("b")], False)
+    monkeypatch.setenv("TRUST_REMOTE_CODE", "1")
+    assert choose_models("a") == ([ModelId("a")], True)

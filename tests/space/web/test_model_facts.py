@@ -1,0 +1,53 @@
+"""What the page takes from the files beside a model's weights."""
+
+import json
+import shutil
+
+import pytest
+
+from space.inference.repository import find_file
+from space.web.model_choice import ModelId
+from space.web.model_facts import Counts, ModelFacts
+from tests.conftest import DEFAULT_MODEL
+
+
+def test_the_bundled_models_facts():
+    facts = ModelFacts.load(ModelId(str(DEFAULT_MODEL)))
+    assert facts.model.link == "`default-model`"
+    assert facts.positive == "PNEUMONIA"
+    assert [sum(n for n, _ in counts.bins) for counts in (facts.validation, facts.test)] == [524, 624]
+    assert facts.called == (85, 234)
+    assert facts.population.startswith("children of 1 to 5 years")
+    assert facts.card.lstrip().startswith("# mobilenetv2-pneumonia")
+    assert "model-index" not in facts.card
+    assert "figures/roc.png" not in facts.card
+
+
+def test_scores_fall_into_the_bin_of_the_positive_class_or_of_the_highest():
+    counts = Counts({}, [[n, n // 2] for n in range(15)])
+    assert counts.bin_of(0.02) == pytest.approx((0, 1 / 15, 0, 0))
+    assert counts.bin_of(1.0) == pytest.approx((14 / 15, 1, 14, 7))
+    assert ModelFacts(ModelId("m"), "", "ILL").counted({"WELL": 0.98, "ILL": 0.02}) == 0.02
+    assert ModelFacts(ModelId("m"), "").counted({"A": 0.3, "B": 0.5, "C": 0.2}) == 0.5
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"recipe": 7}', "null"])
+def test_results_that_say_nothing_are_no_obstacle(tmp_path, content):
+    shutil.copy(DEFAULT_MODEL / "README.md", tmp_path)
+    (tmp_path / "results.json").write_text(content)
+    facts = ModelFacts.load(ModelId(str(tmp_path)))
+    assert (facts.positive, facts.validation, facts.test) == (None, None, None)
+    assert facts.card
+
+
+def test_a_model_without_card_and_results(tmp_path):
+    facts = ModelFacts.load(ModelId(str(tmp_path)))
+    assert (facts.card, facts.validation) == ("", None)
+    assert find_file(str(tmp_path), "guard.safetensors", None) is None
+
+
+def test_older_results_without_counts_are_no_obstacle(tmp_path):
+    results = json.loads((DEFAULT_MODEL / "results.json").read_text())
+    del results["calibration"]["splits"]["validation"]["bins"]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert ModelFacts.load(ModelId(str(tmp_path))).validation is None

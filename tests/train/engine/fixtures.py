@@ -1,0 +1,60 @@
+"""A tiny training run inside the tests' own process."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from tests.conftest import TINY_RECIPE
+from tests.phantoms import draw_phantom
+from train.config.recipe import Recipe, load_recipe
+from train.data.pixel_cache import Normaliser, PixelDataset
+from train.engine.job import TrainingInputs
+from train.engine.trainer import Trainer
+from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
+
+SIZE = 32
+CPU = torch.device("cpu")
+
+
+def small_recipe(*changes: str) -> Recipe:
+    """Two epochs of six steps for 48 training images, unless changed."""
+    return load_recipe(TINY_RECIPE, ["epochs=2", "batch_size=8", *changes])
+
+
+def small_model(dropout: float = 0.0, batch_norm: bool = False, seed: int = 0) -> ChestCnnForImageClassification:
+    """A chest CNN of two blocks for images of 32 pixels."""
+    torch.manual_seed(seed)
+    config = ChestCnnConfig(
+        image_size=SIZE, num_channels=1, widths=(4, 8), paddings=(1, 1), block_dropouts=(dropout, dropout),
+        hidden_sizes=(8,), hidden_dropouts=(dropout,), batch_norm=batch_norm,
+    )  # fmt: skip
+    return ChestCnnForImageClassification(config)
+
+
+def small_splits(counts: tuple[int, int] = (32, 16)) -> dict[str, PixelDataset]:
+    """Phantoms: `counts` images of each class to train on, 16 to validate with."""
+    random = np.random.default_rng(0)
+
+    def split(*n: int) -> PixelDataset:
+        labels = np.repeat([0, 1], n)
+        images = [np.asarray(draw_phantom(random, bool(label), SIZE, SIZE)) for label in labels]
+        return PixelDataset(np.stack(images), labels)
+
+    return {"train": split(*counts), "validation": split(8, 8)}
+
+
+def make_job(folder: Path, recipe: Recipe, model=None, splits=None, **changes) -> TrainingInputs:
+    """A job on phantoms."""
+    normalise = Normaliser(torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), 0.25), CPU)
+    identity = json.loads(json.dumps(recipe.to_dict()))
+    job = TrainingInputs(recipe, model or small_model(), splits or small_splits(), normalise, folder, 1, None, identity)
+    return replace(job, **changes)
+
+
+def make_loop(folder: Path, recipe: Recipe, model=None, splits=None, **changes) -> Trainer:
+    """A loop on phantoms, on this process, in fp32."""
+    return Trainer(Accelerator(cpu=True), make_job(folder, recipe, model, splits, **changes))

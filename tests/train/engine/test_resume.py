@@ -1,0 +1,201 @@
+"""Interrupted runs go on as if nothing had happened, whatever was lost."""
+
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from space.errors import ChestXrayError, UsageError
+from tests.conftest import REPOSITORY, TINY_RECIPE
+from tests.train.engine.fixtures import make_loop, small_model, small_recipe
+from train.common.atomic_output import partial_of
+from train.engine.checkpoint import checkpoints_of, has_checkpoint
+from train.engine.job import Interrupted
+
+# Dropout, batch norm, averaged weights, copies, momentum in channels-last memory: all that a resumed run could lose.
+EVERYTHING = (
+    "class_balance=oversample", "ema_decay=0.9", "checkpoint_steps=3", "epochs=3", "accumulation_steps=2",
+    "batch_size=4", "clip_norm=1.0", "warmup_epochs=1",
+)  # fmt: skip
+
+
+def model():
+    return small_model(dropout=0.3, batch_norm=True)
+
+
+def interrupt(folder, recipe, step: int) -> None:
+    """Train until after a step, when a signal comes."""
+    loop = make_loop(folder, recipe, model(), interrupted=lambda: signal.SIGTERM if loop.step >= step else 0)
+    with pytest.raises(Interrupted, match=f"interrupted after step {step}.*--resume") as error:
+        loop.run()
+    assert error.value.exit_code == 128 + signal.SIGTERM
+
+
+def weights(loop) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in loop.plain.state_dict().items()}
+
+
+def same(ours, theirs) -> bool:
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def without_seconds(history):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+@pytest.fixture(scope="module", params=["adamw", "adamax", "rmsprop", "sgd"])
+def uninterrupted(request, tmp_path_factory):
+    recipe = small_recipe(*EVERYTHING, f"optimizer={request.param}")
+    loop = make_loop(tmp_path_factory.mktemp("whole"), recipe, model())
+    return recipe, loop.run(), weights(loop)
+
+
+@pytest.mark.parametrize("steps", [5, 8])
+def test_a_run_that_was_interrupted_ends_with_the_same_bits(uninterrupted, tmp_path, steps):
+    recipe, fit, expected = uninterrupted
+    interrupt(tmp_path, recipe, steps)
+    torch.manual_seed(99)  # whatever else happened in between
+    loop = make_loop(tmp_path, recipe, small_model(dropout=0.3, batch_norm=True, seed=7))
+    again = loop.run()
+    assert same(weights(loop), expected)
+    assert without_seconds(again.history) == without_seconds(fit.history)
+    assert again.kept["epoch"] == fit.kept["epoch"]
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    """A folder with the checkpoints of steps 6 and 9, and the weights of a run that was never interrupted."""
+    recipe = small_recipe(*EVERYTHING)
+    whole = make_loop(tmp_path / "whole", recipe, model())
+    whole.run()
+    interrupt(tmp_path / "run", recipe, 9)
+    assert has_checkpoint(tmp_path / "run")
+    return recipe, tmp_path / "run", weights(whole)
+
+
+def steps(run):
+    return sorted(path.name for path in checkpoints_of(run).glob("step-*"))
+
+
+@pytest.mark.parametrize("damage", ["truncate tensors", "flip a bit", "truncate facts", "delete facts", "lose weights"])
+def test_a_damaged_checkpoint_is_passed_over(interrupted, capsys, damage):
+    recipe, run, expected = interrupted
+    earlier, last = steps(run)
+    folder = checkpoints_of(run)
+    path = folder / last / ("state.json" if "facts" in damage else "state.safetensors")
+    if damage == "flip a bit":
+        content = bytearray(path.read_bytes())
+        content[-10] ^= 1
+        path.write_bytes(content)
+    elif damage.startswith("truncate"):
+        path.write_bytes(path.read_bytes()[:-20])
+    elif damage == "delete facts":
+        path.unlink()
+    else:  # a checkpoint refers to kept weights that are not whole
+        shutil.copytree(folder / last, folder / "step-000000012")
+        (folder / "step-000000012" / "state.safetensors").write_bytes(b"")
+        last = "step-000000012"
+    loop = make_loop(run, recipe, model())
+    loop.run()
+    assert f"checkpoint {last} is damaged" in capsys.readouterr().err
+    assert same(weights(loop), expected)
+    assert earlier != last
+
+
+def test_damaged_kept_weights_take_their_checkpoints_with_them(interrupted):
+    recipe, run, _ = interrupted
+    for path in checkpoints_of(run).glob("kept-*"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ChestXrayError, match=r"all checkpoints.*are damaged\. Delete"):
+        make_loop(run, recipe, model()).run()
+
+
+def test_another_command_cannot_go_on_with_a_run(interrupted):
+    recipe, run, _ = interrupted
+    other = dict(recipe.to_dict(), name="other")
+    with pytest.raises(UsageError, match=r"another name.* than this command"):
+        make_loop(run, recipe, model(), identity=other).run()
+
+
+def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(tmp_path):
+    recipe = small_recipe(*EVERYTHING)
+    interrupt(tmp_path, recipe, 4)
+    before = steps(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(ChestXrayError, match=r"could not be saved.*Free some space and go on with --resume"):
+            make_loop(tmp_path, recipe, model()).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert steps(tmp_path) == before
+    assert not list(checkpoints_of(tmp_path).glob("*.partial"))
+    make_loop(tmp_path, recipe, model()).run()
+
+
+def start(dataset, output, *options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "train.finetune", "--recipe", TINY_RECIPE, "--dataset", dataset]
+    settings = ["--set", "epochs=5", "--set", "checkpoint_steps=2", "--set", "ema_decay=0.9", "--set", "dropout=0.3"]
+    settings += ["--output", output, "--init", "scratch", *options]
+    return subprocess.Popen(
+        [*map(str, command), *map(str, settings)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(dataset_folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    process = start(dataset_folder, output)
+    assert process.wait(300) == 0, process.stderr.read()
+    return output
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_process_that_is_killed_loses_at_most_what_came_after_its_checkpoint(
+    finished, dataset_folder, tmp_path, number
+):
+    output = tmp_path / "run"
+    partial = partial_of(output)
+    process = start(dataset_folder, output)
+    end = time.monotonic() + 200
+    while not [path for path in steps(partial) if path > "step-000000010" and not path.endswith("partial")]:
+        assert process.poll() is None and time.monotonic() < end, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.wait(60)
+    errors = process.stderr.read()
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), errors
+    if number != signal.SIGKILL:
+        assert "the state of training is saved. Go on with --resume" in errors
+    assert not output.exists()
+    refused = start(dataset_folder, output)
+    assert refused.wait(60) == 2
+    assert "Add --resume to go on with it" in refused.stderr.read()
+    resumed = start(dataset_folder, output, "--resume")
+    assert resumed.wait(300) == 0, resumed.stderr.read()
+    assert "going on after step" in resumed.stdout.read()
+    assert (output / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+    ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (output, finished))
+    assert ours["splits"] == theirs["splits"]
+    assert without_seconds(ours["history"]) == without_seconds(theirs["history"])
+    assert {path.name for path in output.iterdir()} == {path.name for path in finished.iterdir()}
+    assert not partial.exists()
+
+
+def test_only_what_is_needed_is_kept(tmp_path):
+    recipe = small_recipe("epochs=6", "checkpoint_steps=2", "selection=loss")
+    fit = make_loop(tmp_path, recipe, model()).run()
+    found = sorted(path.name for path in checkpoints_of(tmp_path).iterdir())
+    assert len(steps(tmp_path)) == 2
+    assert f"kept-{fit.kept['step']:09}.safetensors" in found
+    assert len(found) <= 4

@@ -1,0 +1,175 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.train.engine.fixtures import make_job, make_loop, small_model, small_recipe, small_splits
+from train.engine.optim import build_optimizer, rate_factor
+
+STILL = (
+    "rotation_degrees=0", "shift=0", "zoom=[1, 1]", "flip_probability=0", "gamma=[1, 1]", "contrast=0", "brightness=0",
+    "blur_sigma=0", "noise_std=0", "erase_probability=0",
+)  # fmt: skip
+
+
+def state(loop):
+    return {name: tensor.clone() for name, tensor in loop.plain.state_dict().items()}
+
+
+def first_batch(loop):
+    (batches,) = [next(loop.batches.epoch(0))]
+    return batches[0]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [("adamw", "cosine"), ("adam", "one-cycle"), ("adamax", "plateau"), ("rmsprop", "constant"), ("sgd", "constant")],
+)
+def test_every_optimiser_and_schedule_lowers_the_loss(tmp_path, optimizer, schedule):
+    rate = {"sgd": 0.05, "rmsprop": 1e-3}.get(optimizer, 5e-3)
+    changes = (f"optimizer={optimizer}", f"schedule={schedule}", f"learning_rate={rate}", "epochs=12")
+    history = make_loop(tmp_path, small_recipe(*STILL, *changes)).run().history
+    assert len(history) == 12
+    assert history[-1]["train_loss"] < 0.9 * history[0]["train_loss"]
+
+
+def test_a_step_of_sgd_is_the_gradient_of_the_mean_loss(tmp_path):
+    recipe = small_recipe(*STILL, "optimizer=sgd", "schedule=constant", "warmup_epochs=0", "weight_decay=0")
+    loop = make_loop(tmp_path, recipe, max_steps=1)
+    batch, before = first_batch(loop), copy.deepcopy(loop.plain).eval()
+    loop.run()
+    inputs = loop.job.normalise(batch.pixels)
+    F.cross_entropy(before(pixel_values=inputs).logits, batch.labels).backward()
+    for (name, ours), theirs in zip(loop.plain.named_parameters(), before.parameters(), strict=True):
+        # Nesterov's first step is the gradient times 1 + momentum
+        assert torch.allclose(ours, theirs - 3e-3 * 1.9 * theirs.grad, atol=1e-6), name
+
+
+@pytest.mark.parametrize("balance", ["none", "weighted-loss"])
+def test_accumulated_batches_are_one_larger_batch(tmp_path, balance):
+    changes = (*STILL, f"class_balance={balance}", "label_smoothing=0.1", "clip_norm=0.5")
+    one = make_loop(tmp_path / "one", small_recipe(*changes, "batch_size=12"), max_steps=4)
+    three = make_loop(tmp_path / "three", small_recipe(*changes, "batch_size=4", "accumulation_steps=3"), max_steps=4)
+    one.run()
+    three.run()
+    assert all(torch.allclose(tensor, state(three)[name], atol=1e-5) for name, tensor in state(one).items())
+
+
+def test_a_weighted_loss_makes_classes_count_the_same(tmp_path):
+    recipe = small_recipe(*STILL, "class_balance=weighted-loss", "batch_size=48")
+    loop = make_loop(tmp_path, recipe, max_steps=1)
+    before = copy.deepcopy(loop.plain).eval()
+    batch = first_batch(loop)
+    fit = loop.run()
+    with torch.no_grad():
+        losses = F.cross_entropy(
+            before(pixel_values=loop.job.normalise(batch.pixels)).logits, batch.labels, reduction="none"
+        )
+    per_class = [losses[batch.labels == k].mean() for k in (0, 1)]
+    assert fit.history[0]["train_loss"] == pytest.approx(float(sum(per_class) / 2), rel=1e-4)
+
+
+def test_averaged_weights_follow_their_definition_and_are_what_is_kept(tmp_path):
+    recipe = small_recipe("ema_decay=0.5", "checkpoint_steps=1", "epochs=1")
+    loop, seen = make_loop(tmp_path, recipe, small_model(batch_norm=True)), []
+    save = loop._save
+    loop._save = lambda: (seen.append(state(loop)), save())
+    loop.run()
+    name = "features.block1.conv.weight"
+    expected = seen[0][name]
+    for weights in seen[1:6]:
+        expected = 0.5 * expected + 0.5 * weights[name]
+    assert torch.allclose(state(loop)[name], expected, atol=1e-6)
+    assert not torch.allclose(seen[5][name], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("trainable", "moved"), [("head", {"head"}), ("last-stage", {"head", "features"})])
+def test_frozen_weights_and_norms_stay_as_they_are(tmp_path, trainable, moved):
+    loop = make_loop(tmp_path, small_recipe(f"trainable={trainable}", "epochs=1"), small_model(batch_norm=True))
+    before = state(loop)
+    loop.run()
+    changed = {name for name, tensor in state(loop).items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".")[0] for name in changed} == moved
+    assert not {name for name in changed if "block1" in name}
+
+
+def test_norms_and_biases_do_not_decay():
+    optimizer = build_optimizer(small_model(batch_norm=True), small_recipe("weight_decay=0.1").training)
+    decay = {p.ndim: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decay == {4: 0.1, 2: 0.1, 1: 0.0}
+
+
+def test_schedules_begin_peak_and_end_as_their_names_say():
+    def factors(name, warmup=5):
+        return [rate_factor(name, step, warmup, 50) for step in range(50)]
+
+    for name in ("cosine", "constant", "plateau"):
+        assert factors(name)[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert set(factors("constant")[5:]) == set(factors("plateau")[5:]) == {1.0}
+    cooled = factors("cosine")[5:]
+    assert cooled == sorted(cooled, reverse=True)
+    assert rate_factor("cosine", 50, 5, 50) == pytest.approx(0, abs=1e-9)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=50, cycle_momentum=False)
+    expected = []
+    for _ in range(50):
+        expected.append(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    cycle = factors("one-cycle")
+    assert cycle[0] == pytest.approx(expected[0])
+    assert max(cycle) == 1.0
+    assert cycle[-1] == pytest.approx(expected[-1])
+    assert abs(int(np.argmax(cycle)) - int(np.argmax(expected))) <= 1
+
+
+def test_an_early_stop_keeps_the_best_weights(tmp_path):
+    recipe = small_recipe("selection=loss", "early_stopping_epochs=2", "learning_rate=0.5", "epochs=30", *STILL)
+    fit = make_loop(tmp_path, recipe).run()
+    losses = [row["validation_loss"] for row in fit.history]
+    assert len(losses) < 30
+    assert len(losses) - 1 - int(np.argmin(losses)) == 2
+    assert "validation_loss has not become better for 2 epochs" in fit.stopped
+    assert fit.kept["epoch"] == int(np.argmin(losses)) + 1
+
+
+def test_a_plateau_rolls_back_to_the_kept_weights(tmp_path):
+    changes = ("schedule=plateau", "selection=loss", "plateau_epochs=1", "learning_rate=0.05", "epochs=8", *STILL)
+    loop = make_loop(tmp_path, small_recipe(*changes, "plateau_rollback=true", "warmup_epochs=0"))
+    written, seen = {}, []
+    follow = loop._follow
+
+    def watch(decision):
+        if decision.keep:
+            written["kept"] = state(loop)
+        follow(decision)
+        if decision.rollback:
+            seen.append(all(torch.equal(tensor, written["kept"][name]) for name, tensor in state(loop).items()))
+
+    loop._follow = watch
+    fit = loop.run()
+    assert seen
+    assert all(seen)
+    rates = [row["learning_rate"] for row in fit.history]
+    assert rates[0] == 0.05
+    assert rates[-1] < 0.05
+    assert all(math.log2(0.05 / rate) % 1 == 0 for rate in rates)
+
+
+def test_oversampling_shows_originals_as_they_are_and_copies_changed(tmp_path):
+    splits = small_splits((30, 10))
+    recipe = small_recipe("class_balance=oversample", "batch_size=60", "flip_probability=1", "brightness=0.2")
+    shown = []
+    normalise = make_job(tmp_path, recipe).normalise
+    spy = {"normalise": lambda pixels: shown.append(pixels) or normalise(pixels)}
+    loop = make_loop(tmp_path, recipe, splits=splits, max_steps=1, **spy)
+    batch = first_batch(loop)
+    assert torch.bincount(batch.labels).tolist() == [30, 30]
+    assert torch.bincount(batch.labels[batch.augmented]).tolist() == [0, 20]
+    loop.run()
+    pixels = shown[0]
+    differs = (pixels - batch.pixels / 255).abs().amax(dim=(1, 2, 3)) > 1e-3
+    assert torch.equal(differs, batch.augmented)

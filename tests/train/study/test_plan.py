@@ -1,0 +1,127 @@
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from space.errors import UsageError
+from tests.conftest import REPOSITORY, TINY_RECIPE
+from train.config.recipe import load_recipe
+from train.study.plan import load_study, plan_runs
+from train.study.runner import Workplace, launch_command
+
+STUDIES = REPOSITORY / "train" / "studies"
+STUDY = f"""
+question = "Does a slower start matter?"
+base = "{TINY_RECIPE}"
+mode = "one-at-a-time"
+seeds = [0, 1]
+metric = "validation_auroc"
+
+[base_changes]
+epochs = 1
+init = "scratch"
+max_steps = 2
+tracker = "none"
+
+[factors.learning-rate]
+slow = {{ learning_rate = 1e-4 }}
+"""
+MORE = """
+[factors.smoothing]
+some = { label_smoothing = 0.05 }
+much.training = { label_smoothing = 0.2 }
+"""
+
+
+def write_study(folder: Path, text: str = STUDY) -> Path:
+    path = folder / "factors.toml"
+    path.write_text(text)
+    return path
+
+
+def planned(folder: Path, text: str = STUDY):
+    return plan_runs(load_study(write_study(folder, text)))
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_study_plans_its_runs_and_opens_with_its_story(path):
+    study = load_study(path)
+    header = path.read_text().split("question =")[0]
+    for word in ("Question:", "Command:", "Machine:"):
+        assert word in header
+    levels = sum(map(len, study.factors.values()))
+    assert len(plan_runs(study)) == len(study.seeds) * (1 + levels)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds", "seed", "missing seeds.*Allowed: .*seeds|unknown seed.*Allowed: .*seeds"),
+        ('question = "Does a slower start matter?"\n', "", "missing question"),
+        ('"one-at-a-time"', '"random"', "mode = 'random'; it must be one of: one-at-a-time, grid"),
+        ('"validation_auroc"', '"test_auroc"', "metric = 'test_auroc'; it must be one of: validation_auroc"),
+        ('"validation_auroc"', '"robust_auroc"', 'base: metric = "robust_auroc" is measured only .* "robust-auroc"'),
+        ("[0, 1]", "[0]", r"seeds = \[0\]; it must be a list of two or more"),
+        ("[0, 1]", "[1, 1]", "two or more different whole numbers"),
+        ("[0, 1]", "[0, true]", "two or more different whole numbers"),
+        ("base_changes]\nepochs = 1", "base_changes]\nepochs = 0", "base: tiny.toml .*epochs = 0; it must lie between"),
+        ("epochs = 1", "epoch = 1", r"base: --set epoch=1: .*Keys are: .*epochs"),
+        ("epochs = 1", "model.epochs = 1", "base: --set model.epochs=1"),
+        ("epochs = 1", "epochs = 2026-01-01", "epochs = '2026-01-01'; it must be of type int"),
+        ("epochs = 1", "epochs = 1\ntraining.epochs = 2", r"\[base_changes\] names epochs twice"),
+        ("epochs = 1", "test = true", r"\[base_changes\] sets test; leave it out"),
+        ("max_steps = 2", "max_steps = 0", "max_steps = 0; it must be a whole number of at least 1"),
+        ('init = "scratch"', "init = 1", 'init = 1; it must be "imagenet", "scratch"'),
+        ('init = "scratch"', 'init = "/no-such-weights"', "there is no such file or folder"),
+        ("learning_rate = 1e-4", "learning_rat = 1e-4", "learning-rate.slow: --set learning_rat=.*Keys are"),
+        ("learning_rate = 1e-4", "learning_rate = 3e-3", "learning-rate.slow and base would be the same run"),
+        ("slow = { learning_rate = 1e-4 }", "slow = 1e-4", r"\[factors.learning-rate.slow\] must be a table"),
+        ("slow = {", '"a b" = {', "'a b' cannot be the name of a level; use letters"),
+        ("slow = {", "base = {", "'base' cannot be the name of a level"),
+        ("[factors.learning-rate]\nslow = { learning_rate = 1e-4 }", "[factors]", "at least one factor"),
+        ("tiny.toml", "huge.toml", "no recipe .*huge.toml.*Name one of: .*mobilenetv2-pneumonia"),
+        ("seeds = [0, 1]", "seeds = [0, 1", "not valid TOML"),
+    ],
+)
+def test_a_wrong_study_is_refused_before_anything_starts(tmp_path, old, new, message):
+    assert old in STUDY
+    with pytest.raises(UsageError, match=message):
+        planned(tmp_path, STUDY.replace(old, new))
+
+
+def test_one_at_a_time_is_the_base_and_each_level_alone_for_every_seed(tmp_path):
+    runs = planned(tmp_path, STUDY + MORE)
+    names = ["base", "learning-rate.slow", "smoothing.some", "smoothing.much"]
+    assert [run.name for run in runs] == [f"{name}-seed{seed}" for seed in (0, 1) for name in names]
+    assert [run.seed for run in runs] == [0] * 4 + [1] * 4
+    training = [run.recipe.training for run in runs[:4]]
+    assert [(one.learning_rate, one.label_smoothing) for one in training] == [
+        (3e-3, 0.0), (1e-4, 0.0), (3e-3, 0.05), (3e-3, 0.2),
+    ]  # fmt: skip
+    assert {one.epochs for one in training} == {1}
+    assert not any(run.recipe.evaluation.test for run in runs)
+    assert {(run.init, run.max_steps) for run in runs} == {("scratch", 2)}
+
+
+def test_a_grid_is_every_combination_with_the_base(tmp_path):
+    grid = (STUDY + MORE).replace('"one-at-a-time"', '"grid"')
+    runs = planned(tmp_path, grid)
+    assert len(runs) == 2 * 3 * 2
+    assert runs[0].setting == {}
+    assert runs[5].setting == {"learning-rate": "slow", "smoothing": "much"}
+    assert runs[5].name == "learning-rate.slow.smoothing.much-seed0"
+    assert (runs[5].recipe.training.learning_rate, runs[5].recipe.training.label_smoothing) == (1e-4, 0.2)
+    clash = grid.replace("{ label_smoothing = 0.05 }", "{ label_smoothing = 0.05, learning_rate = 1e-2 }")
+    with pytest.raises(UsageError, match="learning-rate and smoothing both change learning_rate"):
+        planned(tmp_path, clash)
+
+
+def test_a_runs_command_makes_the_recipe_that_was_planned(tmp_path):
+    run = planned(tmp_path, STUDY + MORE)[3]
+    words = launch_command(Workplace(tmp_path, str(TINY_RECIPE), "DATA", "", 1), run)
+    options = words[words.index("--recipe") :]
+    changes = [value for flag, value in pairwise(options) if flag == "--set"]
+    assert load_recipe(TINY_RECIPE, changes) == run.recipe
+    assert "--resume" in options
+    for flag, value in (("--init", "scratch"), ("--max-steps", "2"), ("--seed", "0"), ("--dataset", "DATA")):
+        assert options[options.index(flag) + 1] == value

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp, ttest_rel
+
+from tests.conftest import TINY_RECIPE
+from tests.train.study.test_plan import MORE, STUDY, write_study
+from train.config.recipe import load_recipe
+from train.study.plan import list_settings, load_study
+from train.study.report import compare, render_report, summarise, t_interval
+
+
+def test_intervals_are_students():
+    values = [0.91, 0.95, 0.90, 0.96]
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
+    found = t_interval(values)
+    assert (found["mean"], found["low"], found["high"]) == pytest.approx((np.mean(values), *expected))
+    assert t_interval([0.5, 0.5]) == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 2}
+
+
+def made_up(setting: dict, seed: int, value: float) -> dict:
+    return {"setting": setting, "seed": seed, "values": {"validation_auroc": value}}
+
+
+def test_a_level_is_compared_with_the_base_of_the_same_seed():
+    base, level = [0.90, 0.80, 0.85], [0.915, 0.82, 0.86]
+    runs = [made_up({}, seed, value) for seed, value in enumerate(base)]
+    runs += [made_up({"a": "x"}, seed, value) for seed, value in reversed(list(enumerate(level)))]
+    found = compare(runs, "a", "x", "validation_auroc")
+    expected = ttest_rel(level, base).confidence_interval(0.95)
+    assert (found["difference"]["low"], found["difference"]["high"]) == pytest.approx((expected.low, expected.high))
+    assert found["base"] == pytest.approx(0.85)
+    assert found["reading"] == "higher"
+    assert t_interval(level)["low"] < 0.85  # unpaired, the same numbers would show nothing
+
+
+@pytest.mark.parametrize(
+    ("level", "reading"), [([0.8, 0.9], "no difference shown"), ([0.7, 0.701], "lower"), ([0.9, 0.901], "higher")]
+)
+def test_an_interval_that_includes_zero_shows_no_difference(level, reading):
+    runs = [made_up({}, seed, 0.8) for seed in (0, 1)]
+    runs += [made_up({"a": "x"}, seed, value) for seed, value in enumerate(level)]
+    assert compare(runs, "a", "x", "validation_auroc")["reading"] == reading
+
+
+def test_in_a_grid_each_setting_is_compared_with_its_own_partner():
+    values = {(0, ""): 0.80, (0, "a"): 0.82, (0, "b"): 0.70, (0, "ab"): 0.76}
+    values |= {(1, ""): 0.81, (1, "a"): 0.81, (1, "b"): 0.72, (1, "ab"): 0.75}
+    runs = [made_up(dict.fromkeys(factors, "x"), seed, value) for (seed, factors), value in values.items()]
+    found = compare(runs, "a", "x", "validation_auroc")
+    by_seed = [(0.02 + 0.06) / 2, (0.00 + 0.03) / 2]
+    expected = ttest_1samp(by_seed, 0).confidence_interval(0.95)
+    assert (found["difference"]["low"], found["difference"]["high"]) == pytest.approx((expected.low, expected.high))
+    assert found["base"] == pytest.approx(np.mean([0.75, 0.765]))
+    assert found["level"]["mean"] == pytest.approx(np.mean([0.79, 0.78]))
+
+
+def report_of(tmp_path, text: str, has_test: bool = True) -> str:
+    """The report of made-up runs."""
+    study = load_study(write_study(tmp_path, text))
+    runs = []
+    for seed in study.seeds:
+        for number, setting in enumerate(list_settings(study)):
+            values = {"validation_auroc": 0.9 + 0.02 * number * ("slow" in setting.values()) + 0.001 * seed}
+            values |= {"test_auroc": 0.8 - 0.01 * seed, "test_accuracy": 0.7} if has_test else {}
+            runs.append(made_up(setting, seed, 0) | {"values": values, "name": f"{number}-seed{seed}"})
+    recipe = load_recipe(TINY_RECIPE).to_dict()
+    results = {
+        "study": {"name": "factors", "base": "tiny", "mode": study.header.mode, "metric": "validation_auroc"}
+        | {"question": study.header.question, "seeds": study.seeds, "base_changes": [], "factors": {}},
+        "command": "python -m train.study factors.toml",
+        "dataset": {"title": "Phantoms"},
+        "images": {"train": 1000},
+        "machines": [{"precision": "fp32", "environment": {"device": "CPU"}}],
+        "train_seconds": 90.0,
+        "base_run": runs[0] | {"recipe": recipe, "init": "scratch", "epochs": 1, "steps": 2},
+        "patients": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40, "unit": "patient"} if has_test else None,
+        "runs": runs,
+    }
+    return render_report(results | summarise(study, runs))
+
+
+def test_the_report_says_what_may_be_concluded_and_what_not(tmp_path):
+    text = " ".join(report_of(tmp_path, STUDY + MORE).split())
+    assert "**Question.** Does a slower start matter?" in text
+    assert "`learning-rate: slow` is higher than the base, by +0.0200 (+0.0200 to +0.0200)." in text
+    assert "No difference is shown for `smoothing: some`, `smoothing: much`: the interval includes 0." in text
+    assert "They say nothing about other patients." in text
+    assert "3 level(s) were compared without correction: were none of them to matter, 0.15 interval(s)" in text
+    assert "the test split of each of the 8 runs was read once" in text
+    assert "is 0.7000 to 0.9000 for an AUROC of 0.8000" in text
+    assert "`training.label_smoothing=0.2`" in text
+    assert "Interactions are not shown" not in text
+
+
+def test_the_report_of_a_grid_and_of_a_dataset_without_test_split(tmp_path):
+    text = " ".join(report_of(tmp_path, STUDY.replace('"one-at-a-time"', '"grid"'), has_test=False).split())
+    assert "Interactions are not shown" in text
+    assert "The dataset has no test split: all numbers are validation's." in text
+    assert "on test" not in text

@@ -1,0 +1,189 @@
+"""Dataset folders and repositories, opened and checked for training."""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+from datasets.exceptions import DatasetsError
+from huggingface_hub import DatasetCard, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from PIL import Image
+from yaml import YAMLError
+
+from space.cache import cache_folder
+from space.errors import UsageError, check_local, first_line
+
+SPLITS = ("train", "validation", "test")
+REQUIRED_COLUMNS = {"image", "label", "patient", "source"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset with what a card must say of it.
+
+    Attributes:
+        name: Folder name, or `owner/name` on the Hub.
+        labels: Class names in the order of the indices.
+        splits: "train", "validation" and, where there is one, "test".
+        fingerprint: Hash of the content of a folder, or of the revision of a repository.
+        title, license, citation: From the dataset's own card; "" where it does not say.
+        audit: What its audit.json counts (see `_audit`); None if it has none.
+    """
+
+    name: str
+    labels: list[str]
+    splits: dict[str, datasets.Dataset]
+    fingerprint: str
+    title: str
+    license: str
+    citation: str
+    audit: dict | None = None
+
+    def summary(self, with_test: bool = True) -> dict:
+        """What results.json records, never a local path; with the size of the test images, if they were read."""
+        names = ("name", "fingerprint", "title", "license", "citation", "audit")
+        facts = {name: getattr(self, name) for name in names}
+        facts["counts"] = {
+            name: self._counts(rows) for name, rows in self.splits.items() if with_test or name != "test"
+        }
+        has_test = with_test and "test" in self.splits
+        return facts | ({"test_image_size": commonest_size(self.splits["test"])} if has_test else {})
+
+    def _counts(self, rows: datasets.Dataset) -> dict[str, int]:
+        found = Counter(rows["label"])
+        return {label: found[index] for index, label in enumerate(self.labels)}
+
+
+def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
+    """Open a dataset and check that it can be trained on.
+
+    Args:
+        folder_or_repo: A folder made by hub.convert, or a dataset repository on the Hub.
+        option: The command line's name for it, for errors.
+
+    Raises:
+        UsageError: It cannot be opened, lacks a column or a split, or a class is absent from a split.
+    """
+    check_local(folder_or_repo, option)
+    digest = content_digest(Path(folder_or_repo))
+    splits = _open(f"{option} {folder_or_repo}", folder_or_repo, digest)
+    labels = next(iter(splits.values())).features["label"].names
+    if len(labels) < 2:
+        raise UsageError(f"{option} {folder_or_repo} has one class, {labels[0]}; to tell apart, there must be two.")
+    for name, split in splits.items():
+        present = set(split["label"])
+        if absent := [label for index, label in enumerate(labels) if index not in present]:
+            raise UsageError(f"{option} {folder_or_repo}: split {name} has no image of class {', '.join(absent)}.")
+    card = _card_data(folder_or_repo)
+    name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
+    license_name, citation = str(card.get("license") or ""), card.get("citation") or ""
+    fingerprint = digest or "-".join(split._fingerprint for split in splits.values())
+    title = card.get("pretty_name") or name
+    return Data(name, labels, splits, fingerprint, title, license_name, citation, _audit(folder_or_repo))
+
+
+def commonest_size(split: datasets.Dataset) -> str:
+    """The size that most images of a split are stored in, as "WIDTH x HEIGHT (k of n)"."""
+    encoded = split.select_columns("image").cast_column("image", datasets.Image(decode=False))
+    stored = (row["image"] for row in encoded)
+    sizes = Counter(Image.open(io.BytesIO(one["bytes"]) if one["bytes"] else one["path"]).size for one in stored)
+    (width, height), n = sizes.most_common(1)[0]
+    return f"{width} x {height} ({n:,} of {len(split):,})"
+
+
+def content_digest(folder: Path) -> str | None:
+    """SHA-256 of the names and bytes of a dataset folder's parquet files; None if there is no such folder."""
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.parquet")):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def open_splits(folder_or_repo: str, digest: str | None, what: str, allowed: str) -> datasets.DatasetDict:
+    """Open all splits of a dataset.
+
+    Args:
+        folder_or_repo: Where it is.
+        digest: Of its content, if it is a folder (see `content_digest`).
+        what: How an error names what was given.
+        allowed: What an error says may be given instead.
+
+    Raises:
+        UsageError: It cannot be opened.
+    """
+    try:
+        # `datasets` recognises a folder by its name and card alone; another cache for other content makes sure that a
+        # folder converted anew is not answered from the memory of the old one.
+        cache = str(cache_folder() / "datasets" / digest[:16]) if digest else None
+        return datasets.load_dataset(folder_or_repo, cache_dir=cache)
+    except (DatasetsError, OSError, ValueError, YAMLError, HFValidationError, HfHubHTTPError) as error:
+        raise UsageError(f"{what} cannot be opened as a dataset: {first_line(error)} Give {allowed}.") from None
+
+
+def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
+    """Open the known splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
+    allowed = (
+        "a folder made by `python -m hub.convert`, or a dataset repository on the Hub that can be reached from here"
+    )
+    found = open_splits(folder_or_repo, digest, what, allowed)
+    columns = next(iter(found.values())).features
+    if lacking := REQUIRED_COLUMNS - set(columns):
+        raise UsageError(
+            f"{what} has no column {', '.join(sorted(lacking))} (it has: {', '.join(columns)}). "
+            "`python -m hub.convert` writes the columns that are needed."
+        )
+    if not isinstance(columns["label"], datasets.ClassLabel):
+        raise UsageError(f"{what}: the column label must be a ClassLabel, which names the classes.")
+    if missing := [name for name in SPLITS[:2] if name not in found]:
+        raise UsageError(
+            f"{what} has no {' and no '.join(missing)} split (it has: {', '.join(found)}); "
+            "training needs both, and a test split is never used for choosing."
+        )
+    return {name: found[name] for name in SPLITS if name in found}
+
+
+def _card_data(folder_or_repo: str) -> dict:
+    path = Path(folder_or_repo)
+    if path.is_dir() and not (path / "README.md").is_file():
+        return {}
+    try:
+        return DatasetCard.load(path / "README.md" if path.is_dir() else folder_or_repo).data.to_dict()
+    except (EntryNotFoundError, RepositoryNotFoundError):
+        return {}
+
+
+def _audit(folder_or_repo: str) -> dict | None:
+    """What a model's card says of its dataset's audit: how many groups of copies, label conflicts, dropped images and
+    patients in two splits there are, the audit's warnings, and what the publisher says of the images."""
+    path = Path(folder_or_repo) / "audit.json"
+    if not Path(folder_or_repo).is_dir():
+        try:
+            path = Path(hf_hub_download(folder_or_repo, "audit.json", repo_type="dataset"))
+        except (EntryNotFoundError, RepositoryNotFoundError):
+            return None
+    if not path.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        counted = ("exact_duplicates", "near_duplicates", "label_conflicts", "dropped")
+        facts = report.get("conversion", {})
+        return {name: len(report[name]) for name in counted} | {
+            "patients_across_splits": report["patients_across_splits"],
+            "known_patients": sum(report["patients"]["known"].values()),
+            "unknown_patients": report["patients"]["unknown_images"],
+            "shared_keys": facts.get("shared_keys", 0),
+            "names_kept": facts.get("names_kept", False),
+            "link": facts.get("link", ""),
+            "about": facts.get("about", {}),
+            "warnings": report.get("warnings", []),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path} is no audit as `python -m hub.audit` writes it; delete it or make it anew.") from None

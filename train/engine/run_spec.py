@@ -1,0 +1,123 @@
+"""What a training run was asked for."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from space.errors import UsageError
+from train.common.atomic_output import public_name
+from train.config.recipe import RECIPES, Recipe
+from train.data.dataset import Data
+from train.data.pixel_cache import PixelDataset
+from train.engine.sampler import epoch_length
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What was asked for.
+
+    Raises:
+        UsageError: The recipe's positive label is no class of a binary dataset.
+
+    Attributes:
+        folder: Where the run folder is being written.
+        recipe: The recipe, read from `recipe_path` with `changes` made to it.
+        changes: The command line's `--set key=value`.
+        data: The dataset.
+        seed, init, max_steps: As on the command line.
+        precision: accelerate's mixed precision: "no", "bf16" or "fp16".
+        processes: Number of processes; each takes its own batches.
+        with_samples: Whether images of single patients may be published with the run.
+    """
+
+    folder: Path
+    recipe: Recipe
+    recipe_path: Path
+    changes: tuple[str, ...]
+    data: Data
+    seed: int
+    init: str
+    max_steps: int | None
+    precision: str
+    processes: int
+    with_samples: bool = False
+
+    def __post_init__(self):
+        wanted, labels = self.recipe.evaluation.positive_label, self.data.labels
+        if len(labels) == 2 and wanted not in labels:
+            raise UsageError(
+                f"positive_label = {wanted!r} in the recipe, which is made for other classes; it must be one of: "
+                f"{', '.join(labels)}. Take a recipe for these, or add --set positive_label={labels[-1]!r}."
+            )
+        if len(labels) > 2 and (wanted or self.recipe.evaluation.operating_point != "argmax"):
+            raise UsageError(
+                f"the dataset has {len(labels)} classes: positive_label and operating_point are for two. Leave them "
+                'out, or write positive_label = "" and operating_point = "argmax".'
+            )
+
+    @property
+    def positive(self) -> int | None:
+        """Index of the positive class of a binary task; None for more classes."""
+        return self.data.labels.index(self.recipe.evaluation.positive_label) if len(self.data.labels) == 2 else None
+
+    @property
+    def precision_name(self) -> str:
+        """The precision of training, as people name it."""
+        return "fp32" if self.precision == "no" else self.precision
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe as a command names it: by its name, or by its file where it is none of ours."""
+        return self.recipe.name if self.recipe_path.resolve().parent == RECIPES else self.recipe_path.name
+
+    @property
+    def init_name(self) -> str:
+        """The starting weights, a local file or folder by its name alone."""
+        return public_name(self.init)
+
+    @property
+    def command(self) -> str:
+        """The command that made the run, with folders by their names alone: a card is no place for local paths."""
+        alone = ["accelerate", "launch"]
+        words = alone if self.processes == 1 else ["torchrun", "--nproc_per_node", str(self.processes)]
+        words = [*words, "train/finetune.py", "--recipe", self.recipe_name, "--dataset", self.data.name]
+        words += ["--output", self.folder.name.removesuffix(".partial")]
+        words += ["--seed", str(self.seed), "--init", self.init_name]
+        words += ["--max-steps", str(self.max_steps)] if self.max_steps else []
+        return shlex.join(words + [word for change in self.changes for word in ("--set", change)])
+
+    @property
+    def identity(self) -> dict:
+        """What an interrupted run must agree on to be gone on with, as plain JSON values."""
+        settings = {"seed": self.seed, "init": self.init, "max_steps": self.max_steps}
+        where = {"precision": self.precision, "processes": self.processes}
+        values = {"recipe": self.recipe.to_dict(), "dataset": self.data.fingerprint} | settings | where
+        return json.loads(json.dumps(values))
+
+    def recipe_text(self) -> str:
+        """The recipe as it was run, as a recipe file: the story of the file it came from, then every key."""
+        story = [line for line in self.recipe_path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        story += [f"# Changed here: {' '.join(change.split())}" for change in self.changes]
+        return "\n".join([*story, "", self.recipe.to_toml()])
+
+
+def print_plan(run: RunSpec, splits: dict[str, PixelDataset], device: torch.device) -> None:
+    """Say what is about to happen, before anything long starts."""
+    model, training = run.recipe.model, run.recipe.training
+    train, labels = splits["train"].labels.numpy(), run.data.labels
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+    classes = ", ".join(f"{label} {n:,}" for label, n in zip(labels, np.bincount(train), strict=True))
+    steps = epoch_length(train, training.class_balance) // (
+        training.batch_size * training.accumulation_steps * run.processes
+    )
+    limit = f", at most {run.max_steps} steps" if run.max_steps else ""
+    batches = f"{training.batch_size} x {run.processes} x {training.accumulation_steps}"
+    print(f"model    {model.architecture}, {model.image_size} px, {' / '.join(labels)}; start: {run.init}")
+    print(f"images   {counts}; training: {classes}")
+    print(f"training {training.epochs} epochs of {max(1, steps)} steps, batches of {batches}{limit}; seed {run.seed}")
+    print(f"         {training.optimizer}, {training.schedule} schedule, class balance: {training.class_balance}")
+    print(f"device   {device}, {run.processes} process(es), {run.precision_name}, {torch.get_num_threads()} threads")

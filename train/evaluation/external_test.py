@@ -1,0 +1,140 @@
+"""Another dataset as a test, its classes mapped to the model's; refused if the model was trained on its images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from space.errors import UsageError
+from train.data.dataset import Data, load_data
+from train.data.duplicates import find_copies
+from train.data.label_map import read_map
+from train.data.pixel_cache import Normaliser, PixelDataset, load_pixels
+from train.evaluation.evaluate_model import DecisionSpec, evaluate, fingerprints, image_of, predict_split
+
+SHOWN = 5  # pairs of copies that a refusal names
+
+
+@dataclass(frozen=True)
+class External:
+    """A dataset that no choice was made on.
+
+    Attributes:
+        summary: See `train.data.dataset.Data.summary`.
+        mapping: {its class: the model's class, or None where its images are left out}.
+        rows: Its images, of all splits, that are kept.
+        pixels: Their pixels, and their labels as the model's class indices.
+    """
+
+    summary: dict
+    mapping: dict[str, str | None]
+    rows: datasets.Dataset
+    pixels: PixelDataset
+
+
+def load_external(
+    dataset: str, labels_file: Path | None, own: Data, seen: dict[str, PixelDataset], processor, threads: int
+) -> External:
+    """Open another dataset for testing.
+
+    Args:
+        dataset: Folder made by hub.convert, or a Hub repository.
+        labels_file: See `train.data.label_map.read_map`; None: classes are called as the model calls them.
+        own: The dataset that the model is of.
+        seen: Pixels of its splits; nothing may be a copy of an image in "train" or "validation".
+        processor: The model's image processor.
+        threads: Images decoded at a time.
+
+    Raises:
+        UsageError: It cannot be opened, its classes do not fit, or some of its images are such copies.
+    """
+    data = load_data(dataset, "--also")
+    labels = own.labels
+    mapping = _mapping(dataset, data.labels, labels_file, labels)
+    decoded = load_pixels(data, processor, threads)
+    rows, pixels, truth = [], [], []
+    index_of = [labels.index(name) if (name := mapping[label]) else -1 for label in data.labels]
+    for name, split in data.splits.items():
+        mapped = np.array([index_of[label] for label in split["label"]])
+        kept = np.flatnonzero(mapped >= 0)
+        rows.append(split.select(kept))
+        pixels.append(decoded[name].pixels[kept])
+        truth.append(mapped[kept])
+    found = PixelDataset(np.concatenate(pixels), np.concatenate(truth))
+    external = External(data.summary(), mapping, datasets.concatenate_datasets(rows), found)
+    if absent := [label for k, label in enumerate(labels) if not (found.labels == k).any()]:
+        raise UsageError(
+            f"--also {dataset} has no image of class {', '.join(absent)} (it has: {', '.join(data.labels)}). Name "
+            'the classes in a file, `"its class" = "the model\'s class"` a line, and give it as --also-labels.'
+        )
+    _refuse_copies(dataset, external, own, seen)
+    return external
+
+
+def _mapping(dataset: str, theirs: list[str], labels_file: Path | None, ours: list[str]) -> dict[str, str | None]:
+    mapping = read_map(labels_file, "--also-labels") if labels_file else {}
+    if unknown := [name for name in mapping if name not in theirs]:
+        raise UsageError(
+            f"--also-labels names {', '.join(unknown)}, which is no class of {dataset}. Its classes: "
+            f"{', '.join(theirs)}."
+        )
+    complete = {label: mapping.get(label, label) for label in theirs}
+    if strange := [name for name in complete.values() if name is not None and name not in ours]:
+        raise UsageError(
+            f"--also {dataset}: {', '.join(strange)} is no class of the model, which knows {', '.join(ours)}. Map it "
+            "to one of these with --also-labels, or leave it out there (= false)."
+        )
+    return complete
+
+
+def _refuse_copies(dataset: str, external: External, own: Data, seen: dict[str, PixelDataset]) -> None:
+    """Raise a UsageError with the evidence if any image was seen in training or validation."""
+    prints = fingerprints(external.pixels)
+    for name in ("train", "validation"):
+        pixels = seen[name]
+        copies = find_copies(prints, image_of(external.pixels), fingerprints(pixels), image_of(pixels)).pairs()
+        if not copies:
+            continue
+        theirs, ours = external.rows["source"], own.splits[name]["source"]
+        pairs = "; ".join(f"{theirs[i]} = {ours[j]}" for i, j in copies[:SHOWN])
+        n = len({i for i, _ in copies})
+        raise UsageError(
+            f"--also {dataset} is no external test: {n:,} of its {len(external.pixels):,} images are copies of "
+            f"images in the {name} split that the model was made with ({pairs}"
+            f"{'; …' if len(copies) > SHOWN else ''}). Leave out the classes that they are in (--also-labels), or "
+            "take another dataset."
+        )
+
+
+def judge_external(external: External, model, normalise: Normaliser, task: DecisionSpec, test: dict | None) -> dict:
+    """What results.json says of the model on another dataset.
+
+    Args:
+        external: The dataset.
+        model: The finished classifier.
+        normalise: Pixels -> the model's input.
+        task: What the model was made for.
+        test: {rule: {metric: entry}} of its own test split, to compare with; None if it has none.
+
+    Returns:
+        `dataset`, `labels` (the mapping), `images`, `rules`, `classes`, `confusion`, `calibration`, as results.json has
+        them of a split, and `drop`: {rule: {metric: own test's value minus this one's}}.
+    """
+    answers = predict_split(model, external.pixels, normalise, external.rows)
+    found = evaluate(task, {"external": answers})
+    rules = found["splits"]["external"]
+    drop = {
+        rule: {name: test[rule][name]["value"] - one["value"] for name, one in metrics.items() if name in test[rule]}
+        for rule, metrics in (rules.items() if test else ())
+    }
+    return {
+        "dataset": external.summary,
+        "labels": external.mapping,
+        "images": len(external.pixels),
+        "rules": rules,
+        "classes": found["classes"]["external"],
+        "confusion": found["confusion"]["external"],
+        "calibration": found["calibration"]["splits"]["external"],
+        "drop": drop,
+    }

@@ -1,0 +1,141 @@
+"""Whether class activation maps mean anything: where their energy lies, and whether they depend on the weights.
+
+A map is no localiser. It can be checked, however, that it looks at the lungs more than a map of another patient would
+(a map that always points at the middle of the image does not), and that it changes when the network's weights are
+replaced by random ones (Adebayo et al., NeurIPS 2018, arXiv:1810.03292).
+"""
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from space.inference.gradcam import class_activation_maps, network_of
+from train.data.lung_masks import MaskedImages
+from train.data.pixel_cache import Normaliser
+from train.evaluation.bootstrap import mean_interval
+from train.evaluation.metrics import BootstrapClusters, entries
+
+BATCH_SIZE = 32
+SHUFFLES = 20  # other patients' maps that each mask is compared with
+RANDOMISED_IMAGES = 128
+SEED = 0
+
+
+def maps_of(model: nn.Module, pixels: np.ndarray, normalise: Normaliser, relu: bool = True) -> Tensor:
+    """Class activation maps of the class that the model finds most likely.
+
+    Args:
+        model: Classifier in evaluation mode.
+        pixels: (N, H, W) uint8.
+        normalise: Pixels -> the model's input.
+        relu: Whether negative evidence is cut off, as Grad-CAM does.
+
+    Returns:
+        (N, h, w) float32, on the CPU.
+    """
+    found = []
+    for start in range(0, len(pixels), BATCH_SIZE):
+        batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH_SIZE])).unsqueeze(1)
+        logits, maps = class_activation_maps(model, normalise(batch), relu)
+        found.append(maps[torch.arange(len(maps)), logits.argmax(dim=1)].cpu())
+    return torch.cat(found)
+
+
+def lung_energy(model: nn.Module, images: MaskedImages, normalise: Normaliser, units: BootstrapClusters) -> dict:
+    """The share of a map's energy that lies in the lungs, beside what would be there anyway.
+
+    Args:
+        model: Classifier in evaluation mode.
+        images: Test images with masks.
+        normalise: Pixels -> the model's input.
+        units: What is resampled for intervals, of the same images.
+
+    Returns:
+        Entries `inside` (share of energy in the lungs), `area` (share of the image that is lung), `shuffled` (share
+        of other patients' maps in the same lungs) and `gain` (`inside` - `shuffled`, paired), and the numbers of
+        `images` and of `empty` maps, which are left out; these numbers alone where every map is empty.
+    """
+    maps = maps_of(model, images.pixels, normalise).double()
+    whole = F.interpolate(maps[:, None], images.lung.shape[1:], mode="bilinear", align_corners=False)[:, 0].numpy()
+    full = np.flatnonzero(whole.sum(axis=(1, 2)) > 0)
+    if not len(full):
+        return {"images": 0, "empty": len(maps)}
+    keys = units.keys[full]
+    lung, counted, whole = images.lung[full], images.counted[full], whole[full]
+
+    def inside(maps: np.ndarray) -> np.ndarray:
+        energy = maps * counted
+        return (energy * lung).sum(axis=(1, 2)) / np.maximum(energy.sum(axis=(1, 2)), 1e-12)
+
+    own = inside(whole)
+    others = np.mean([inside(whole[order]) for order in _others(keys)], axis=0)
+    area = (lung & counted).sum(axis=(1, 2)) / counted.sum(axis=(1, 2))
+    values = {"inside": own, "area": area, "shuffled": others, "gain": own - others}
+    limits = {name: mean_interval(value, keys) for name, value in values.items()}
+    means = {name: float(value.mean()) for name, value in values.items()}
+    return entries(means, limits, units.of_rows(full)) | {"images": len(full), "empty": len(maps) - len(full)}
+
+
+def _others(keys: np.ndarray) -> Iterator[np.ndarray]:
+    """Orders of the images in which nobody stands in the place of an image of their own, where that is possible."""
+    random, n = np.random.default_rng(SEED), len(keys)
+    for _ in range(SHUFFLES):
+        order = random.permutation(n)
+        for place in np.flatnonzero(keys[order] == keys):
+            for partner in random.permutation(n)[:50]:
+                if keys[order[partner]] != keys[place] and keys[order[place]] != keys[partner]:
+                    order[[place, partner]] = order[[partner, place]]
+                    break
+        yield order
+
+
+def weight_randomisation(
+    model: nn.Module, pixels: np.ndarray, normalise: Normaliser, units: BootstrapClusters
+) -> list[dict]:
+    """How alike maps stay while the network's stages are replaced by random ones, from the head down.
+
+    Args:
+        model: Classifier in evaluation mode; is left as it is.
+        pixels: (N, H, W) uint8; up to 128 of them are taken, evenly spread.
+        normalise: Pixels -> the model's input.
+        units: What is resampled for intervals, of the same images.
+
+    Returns:
+        For each stage, in the order of randomisation, {"stage", "correlation": entry}: the mean Spearman correlation
+        between an image's map of the trained network and that of the network randomised so far, before the ReLU.
+        Constant maps, whose correlation is not defined, count as 0.
+    """
+    rows = np.unique(np.linspace(0, len(pixels) - 1, min(RANDOMISED_IMAGES, len(pixels))).astype(int))
+    chosen, kept = np.asarray(pixels[rows]), units.of_rows(rows)
+    trained = maps_of(model, chosen, normalise, relu=False).flatten(1).numpy()
+    network, found = copy.deepcopy(model), []
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        for stage, modules in _stages(network):
+            for module in modules:
+                module.reset_parameters()
+            other = maps_of(network, chosen, normalise, relu=False).flatten(1).numpy()
+            alike = np.array([_correlation(a, b) for a, b in zip(trained, other, strict=True)])
+            limits = {"correlation": mean_interval(alike, kept.keys)}
+            found.append({"stage": stage} | entries({"correlation": float(alike.mean())}, limits, kept))
+    return found
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    if np.ptp(first) == 0 or np.ptp(second) == 0 or not np.isfinite(second).all():
+        return 0.0
+    return float(spearmanr(first, second).statistic)
+
+
+def _stages(model: nn.Module) -> list[tuple[str, list[nn.Module]]]:
+    """Modules with weights of their own, in groups named by the first two parts of their names, the head first."""
+    stages: dict[str, list[nn.Module]] = {}
+    for name, module in network_of(model).named_modules():
+        if hasattr(module, "reset_parameters") and next(module.parameters(recurse=False), None) is not None:
+            stages.setdefault(".".join(name.split(".")[:2]), []).append(module)
+    return list(reversed(stages.items()))

@@ -1,0 +1,178 @@
+"""From a recipe to a model and its image processor; the only place that knows architectures."""
+
+import json
+import tempfile
+from difflib import get_close_matches
+from pathlib import Path
+
+import timm
+from PIL import Image
+from timm.models import save_for_hf
+from torch import nn
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, PilBackend
+
+from space.errors import UsageError, first_line
+from space.inference.gradcam import network_of
+from train.config.recipe import ModelRecipe
+from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
+from train.models.pretrained import IMAGENET, SCRATCH, load_start
+
+# The layer whose output is the last feature map; packages that work with hooks need its name.
+GRADCAM_LAYERS = {"mobilenetv2": "timm_model.bn2", "densenet": "timm_model.features.norm5"}
+# Networks of published studies that timm does not have, as settings of ChestCnnConfig.
+CHEST_CNNS = {
+    # Trained on covid19-image-dataset at 256 pixels; 3,926,147 parameters with three classes.
+    "chest_cnn_covid19": {
+        "num_channels": 3,
+        "widths": (16, 64, 128, 128),
+        "paddings": (0, 1, 1, 1),
+        "block_dropouts": (0.0, 0.25, 0.3, 0.4),
+        "hidden_sizes": (128, 64),
+        "hidden_dropouts": (0.25, 0.0),
+    },
+    # Trained on chest-xray-pneumonia at 150 pixels: kaggle.com/madz2000/pneumonia-detection-using-cnn-92-6-accuracy,
+    # 1,246,401 parameters with its one sigmoid output (a second logit adds 129).
+    "chest_cnn_pneumonia": {
+        "num_channels": 1,
+        "widths": (32, 64, 64, 128, 256),
+        "paddings": (1, 1, 1, 1, 1),
+        "block_dropouts": (0.0, 0.1, 0.0, 0.2, 0.2),
+        "dropout_after_pool": False,
+        "batch_norm": True,
+        "pool_ceil": True,
+        "hidden_sizes": (128,),
+        "hidden_dropouts": (0.2,),
+    },
+}
+# So that a run folder opens in this project without remote code; elsewhere its own copy of the code is used.
+AutoConfig.register(ChestCnnConfig.model_type, ChestCnnConfig)
+AutoModelForImageClassification.register(ChestCnnConfig, ChestCnnForImageClassification)
+# Pillow resizes, whichever backend is asked for: torchvision's result differs from it by one gray level.
+AutoImageProcessor.register(ChestCnnConfig, image_processor_classes={"pil": PilBackend, "torchvision": PilBackend})
+
+
+def default_init(architecture: str) -> str:
+    """Where a model starts if nobody says otherwise: ImageNet, for which chest CNNs have no weights."""
+    return SCRATCH if architecture in CHEST_CNNS else IMAGENET
+
+
+def build(recipe: ModelRecipe, labels: list[str], init: str | None = None):
+    """Build a model and its processor.
+
+    Args:
+        recipe: Architecture and image size.
+        labels: Class names in the order of the logits.
+        init: "imagenet" (from the Hub), "scratch", a .safetensors file, a run folder, or a Hub repository; None for
+            `default_init`.
+
+    Returns:
+        A `TimmWrapperForImageClassification` or `ChestCnnForImageClassification`, and its image processor.
+
+    Raises:
+        UsageError: The architecture or the starting weights do not exist or do not fit.
+        ChestXrayError: The Hub could not be reached for the starting weights.
+    """
+    make = _build_chest_cnn if recipe.architecture in CHEST_CNNS else _build_timm
+    model, processor = make(recipe, labels, default_init(recipe.architecture) if init is None else init)
+    model.config.problem_type = "single_label_classification"
+    return model, processor
+
+
+def _build_chest_cnn(recipe: ModelRecipe, labels: list[str], init: str):
+    if recipe.dropout:
+        raise UsageError(
+            f"dropout = {recipe.dropout}: {recipe.architecture} has its study's dropout rates built in; "
+            "write dropout = 0."
+        )
+    if init == IMAGENET:
+        raise UsageError(
+            f"--init imagenet: there are no ImageNet weights for {recipe.architecture}; use --init scratch (its "
+            "default) or --init PATH."
+        )
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    settings = CHEST_CNNS[recipe.architecture] | {"image_size": recipe.image_size}
+    model = ChestCnnForImageClassification(ChestCnnConfig(**settings, **names))
+    if init != SCRATCH:
+        load_start(model, init, labels)
+    processor = PilBackend(
+        do_convert_rgb=True,
+        do_resize=True,
+        size={"height": recipe.image_size, "width": recipe.image_size},
+        resample=Image.Resampling.BILINEAR,
+        do_rescale=True,
+        rescale_factor=1 / 255,
+        do_normalize=True,
+        image_mean=[0.0] * 3,
+        image_std=[1.0] * 3,
+    )
+    return model, processor
+
+
+def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
+    if not timm.is_model(recipe.architecture):
+        similar = ", ".join(get_close_matches(recipe.architecture, [*CHEST_CNNS, *timm.list_models()], n=6))
+        raise UsageError(
+            f"there is no architecture {recipe.architecture!r}: it is no model of timm and none of "
+            f"{', '.join(CHEST_CNNS)}. Similar names: {similar or 'none'}."
+        )
+    try:
+        net = timm.create_model(recipe.architecture, num_classes=len(labels), drop_rate=recipe.dropout)
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"timm cannot make {recipe.architecture!r}: {first_line(error)}") from None
+    # timm's own last layer is drawn the wider, the fewer the classes: with two, training would start at a loss of 4.
+    head = net.get_classifier()
+    if not isinstance(head, nn.Linear):
+        kind = type(head).__name__
+        raise UsageError(f"{recipe.architecture} ends in a {kind}; take an architecture that ends in a linear layer.")
+    nn.init.trunc_normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)
+    if init != SCRATCH:
+        load_start(net, init, labels, net.pretrained_cfg.get("hf_hub_id", ""))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _save_for_transformers(net, labels, recipe, Path(folder))
+        except ValueError as error:
+            size = f"image_size = {recipe.image_size}"
+            raise UsageError(f"{recipe.architecture} does not work with {size}: {first_line(error)}") from None
+        model = AutoModelForImageClassification.from_pretrained(folder)
+        processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    family = next((name for name in GRADCAM_LAYERS if recipe.architecture.startswith(name)), None)
+    model.config.gradcam_layer = GRADCAM_LAYERS.get(family)
+    return model, processor
+
+
+def _save_for_transformers(net: nn.Module, labels: list[str], recipe: ModelRecipe, folder: Path) -> None:
+    """Write a timm model as a folder that `from_pretrained` opens with its weights untouched.
+
+    Building TimmWrapper from a bare config would re-initialise every convolution with a far smaller deviation. Images
+    are squeezed whole ("squash"): timm's default crop of 0.875 cuts the lungs' edges.
+    """
+    size = (3, recipe.image_size, recipe.image_size)
+    data_config = {"input_size": size, "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "bilinear"}
+    save_for_hf(net, folder, model_config={"label_names": labels}, safe_serialization=True, data_config=data_config)
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["pretrained_cfg"].pop("tag", None)  # it names ImageNet weights, which these are not
+    config["model_args"] = {"drop_rate": recipe.dropout}  # timm also writes num_classes here: transformers then fails
+    path.write_text(json.dumps(config))
+
+
+def save(model: nn.Module, processor, folder: Path) -> None:
+    """Write a model and its processor as a model repository: config, safetensors, preprocessing, own code if any.
+
+    A timm model's preprocessing lies in its config.json, and its processor refuses to be saved apart.
+    """
+    model.save_pretrained(folder)
+    if isinstance(processor, PilBackend):
+        processor.save_pretrained(folder)
+
+
+def base_model(architecture: str) -> str | None:
+    """The Hub repository of a timm architecture's ImageNet weights; None if there are none."""
+    found = timm.get_pretrained_cfg(architecture)
+    return (found.hf_hub_id or None) if found else None
+
+
+def classifier_layer(model: nn.Module) -> nn.Linear:
+    """The last linear layer: the one whose output is the logits."""
+    return network_of(model).get_classifier()

@@ -1,0 +1,173 @@
+"""Images of a run: learning curves, and what one split looks like from every side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import softmax
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay, confusion_matrix
+
+from train.evaluation.calibration import ECE_BINS, confidences
+from train.evaluation.evaluate_model import DecisionSpec, SplitPredictions
+
+DPI = 120
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The split that is drawn.
+
+    Attributes:
+        split: Its name.
+        task: What the model was made for.
+        answers: What it answered.
+    """
+
+    split: str
+    task: DecisionSpec
+    answers: SplitPredictions
+
+    @property
+    def curves(self) -> list[int]:
+        """Classes that get a curve of their own: the positive one, or all where there is none."""
+        return list(range(len(self.task.labels))) if self.task.positive is None else [self.task.positive]
+
+    @property
+    def decided(self) -> np.ndarray:
+        """Decisions (N,) by the rule in use."""
+        return self.task.decisions(self.answers.probabilities)[self.task.rule]
+
+
+def save_figures(folder: Path, history: list[dict], shown: Shown) -> list[str]:
+    """Draw everything.
+
+    Args:
+        folder: Where to write; is made.
+        history: Rows of `train.engine.job.Fit.history`.
+        shown: The split to draw.
+
+    Returns:
+        The names of the files, in the order of a card.
+    """
+    folder.mkdir(exist_ok=True)
+    drawn = {
+        "learning_curves": _learning_curves(history),
+        "confusion_matrix": _confusion(shown),
+        "roc": _roc(shown),
+        "precision_recall": _precision_recall(shown),
+        "reliability": _reliability(shown),
+        "scores": _scores(shown),
+    }
+    for name, figure in drawn.items():
+        figure.savefig(folder / f"{name}.png", dpi=DPI)
+    return list(drawn)
+
+
+def _figure(columns: int = 1) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(5 * columns, 4.2), layout="constrained")
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _learning_curves(history: list[dict]) -> Figure:
+    figure, (loss, score) = _figure(columns=2)
+    epochs = [row["epoch"] for row in history]
+    drawn = (("train_loss", loss), ("validation_loss", loss), ("validation_auroc", score), ("corrupted_auroc", score))
+    for name, axes in drawn:
+        if name in history[0]:
+            axes.plot(epochs, [row[name] for row in history], marker=".", label=name.replace("_", " "))
+    loss.set(xlabel="epoch", ylabel="loss (nats)")
+    score.set(xlabel="epoch", ylabel="AUROC")
+    loss.legend()
+    score.legend()
+    return figure
+
+
+def _confusion(shown: Shown) -> Figure:
+    labels, truth = shown.task.labels, shown.answers.truth
+    counts = confusion_matrix(truth, shown.decided, labels=range(len(labels)))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, (axes,) = _figure()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(counts.shape):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = f"{counts[row, column]:,}\n{shares[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(labels)), labels, rotation=20 if len(labels) > 2 else 0)
+    axes.set_yticks(range(len(labels)), labels)
+    title = f"{shown.split}, {len(truth):,} images, at the {shown.task.rule.replace('_', ' ')}; % of each row"
+    axes.set(title=title, xlabel="decided", ylabel="true")
+    axes.title.set_fontsize(9)
+    return figure
+
+
+def _roc(shown: Shown) -> Figure:
+    figure, (axes,) = _figure()
+    truth, probabilities = shown.answers.truth, shown.answers.probabilities
+    for k in shown.curves:
+        RocCurveDisplay.from_predictions(truth == k, probabilities[:, k], name=shown.task.labels[k], ax=axes)
+    axes.plot([0, 1], [0, 1], linestyle=":", color="gray")
+    if point := _point(shown):
+        axes.plot(1 - point["specificity"], point["sensitivity"], "ko", label=point["name"])
+        axes.legend()
+    axes.set(title=f"{shown.split} split", xlabel="1 - specificity", ylabel="sensitivity")
+    return figure
+
+
+def _precision_recall(shown: Shown) -> Figure:
+    figure, (axes,) = _figure()
+    truth, probabilities = shown.answers.truth, shown.answers.probabilities
+    for k in shown.curves:
+        name = f"{shown.task.labels[k]} (prevalence {np.mean(truth == k):.0%})"
+        PrecisionRecallDisplay.from_predictions(truth == k, probabilities[:, k], name=name, ax=axes)
+    if point := _point(shown):
+        axes.plot(point["sensitivity"], point["precision"], "ko", label=point["name"])
+    axes.legend(loc="lower left")
+    axes.set(title=f"{shown.split} split", xlabel="sensitivity (recall)", ylabel="precision")
+    return figure
+
+
+def _point(shown: Shown) -> dict | None:
+    """Where a binary task's rule in use lies on the curves."""
+    positive = shown.task.positive
+    if positive is None:
+        return None
+    ill, called = shown.answers.truth == positive, shown.decided == positive
+    rates = {"sensitivity": called[ill].mean(), "specificity": (~called)[~ill].mean()}
+    threshold, name = (shown.task.point["threshold"], "operating point") if shown.task.point else (0.5, "argmax")
+    return rates | {"precision": ill[called].mean() if called.any() else 1.0, "name": f"{name} ({threshold:.3f})"}
+
+
+def _reliability(shown: Shown) -> Figure:
+    """Probability against frequency in bins of equal width, before and after calibration."""
+    figure, (axes,) = _figure()
+    axes.plot([0, 1], [0, 1], linestyle=":", color="gray")
+    own = softmax(shown.task.calibration.undo(shown.answers.logits), axis=1)
+    for name, probabilities in (("before", own), ("after calibration", shown.answers.probabilities)):
+        scores, right = confidences(shown.answers.truth, probabilities, shown.task.positive)
+        frequency, mean = calibration_curve(right, scores, n_bins=ECE_BINS)
+        axes.plot(mean, frequency, marker="o", label=name)
+    what = "the most likely class" if shown.task.positive is None else shown.task.labels[shown.task.positive]
+    axes.set(title=f"{shown.split} split", xlabel=f"probability of {what}", ylabel="observed share")
+    axes.legend()
+    return figure
+
+
+def _scores(shown: Shown) -> Figure:
+    """Histograms of the score of each class that has a curve, by true class."""
+    figure, all_axes = _figure(columns=len(shown.curves))
+    for k, axes in zip(shown.curves, all_axes, strict=True):
+        _histogram(axes, shown, k)
+    return figure
+
+
+def _histogram(axes: Axes, shown: Shown, k: int) -> None:
+    for truth, label in enumerate(shown.task.labels):
+        scores = shown.answers.probabilities[shown.answers.truth == truth, k]
+        axes.hist(scores, bins=np.linspace(0, 1, 26), alpha=0.5, label=f"truly {label}")
+    if shown.task.point:
+        axes.axvline(shown.task.point["threshold"], color="black", linestyle="--", label="operating point")
+    axes.set(title=f"{shown.split} split", xlabel=f"probability of {shown.task.labels[k]}", ylabel="images")
+    axes.legend()

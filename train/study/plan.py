@@ -1,0 +1,250 @@
+"""Studies: which runs a STUDY.toml asks for, read strictly.
+
+question = "..."                    # one sentence, heads the report
+base = "mobilenetv2-pneumonia"      # recipe by name or path
+mode = "one-at-a-time"              # every level alone against the base; "grid": every combination of levels and base
+seeds = [0, 1, 2]
+metric = "robust_auroc"             # of the kept epoch, on validation: it ranks
+
+[base_changes]                      # optional: in every run
+epochs = 4
+init = "scratch"                    # beside recipe keys: init, max_steps (as on finetune's command line)
+
+[factors.optimizer]                 # one table per factor, one table of changes per level
+sgd = { optimizer = "sgd", learning_rate = 0.05 }
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from space.errors import UsageError, check_local
+from train.common.atomic_output import public_name
+from train.config.recipe import Recipe, find_recipe, load_recipe
+from train.config.strict_toml import check_keys, parse_section, read_toml
+from train.models.factory import default_init
+
+BASE = "base"
+KEYS = ["question", "base", "mode", "seeds", "metric", "base_changes", "factors"]
+MODES = ("one-at-a-time", "grid")
+# Higher is better in all of them. The last two exist where the recipe selects by "robust-auroc".
+METRICS = {
+    "validation_auroc": "AUROC",
+    "validation_accuracy": "accuracy",
+    "robust_auroc": "robust AUROC (mean of clean and corrupted)",
+    "corrupted_auroc": "AUROC under corruption",
+}
+NEED_ROBUST_SELECTION = ("robust_auroc", "corrupted_auroc")
+NAME = re.compile(r"[A-Za-z0-9_-]+")
+# A table of changes: {key without its section: the text of finetune's --set, --init or --max-steps}.
+Changes = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Header:
+    """The plain keys of a study: its question, base recipe, mode and ranking metric."""
+
+    question: str
+    base: str
+    mode: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a STUDY.toml says.
+
+    Attributes:
+        name: The file's name without its ending.
+        header: Its plain keys.
+        seeds: At least two.
+        base_changes: What all runs change in the base recipe.
+        factors: {factor: {level: what it changes on top}}.
+    """
+
+    name: str
+    header: Header
+    seeds: list[int]
+    base_changes: Changes
+    factors: dict[str, dict[str, Changes]]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training run of a study.
+
+    Attributes:
+        name: Its folder below `runs/`.
+        setting: {factor: level}; factors that are not named stand at the base.
+        seed: Its seed.
+        recipe: What it trains by.
+        changes: finetune's --set arguments that make `recipe` of the base recipe.
+        init: Starting weights, as finetune's --init takes them.
+        max_steps: Limit of optimiser steps; None is no limit.
+    """
+
+    name: str
+    setting: dict[str, str]
+    seed: int
+    recipe: Recipe
+    changes: list[str]
+    init: str
+    max_steps: int | None
+
+
+def load_study(path: Path) -> Study:
+    """Read a study strictly.
+
+    Raises:
+        UsageError: The file is no TOML, or a key is unknown, missing or of a wrong kind; the message names what is
+            allowed. Whether the recipes fit is found out by `plan_runs`.
+    """
+    tree = read_toml(path)
+    check_keys(path.name, tree, KEYS, [key for key in KEYS if key != "base_changes"])
+    plain = {key: tree[key] for key in ("question", "base", "mode", "metric")}
+    header = parse_section(path.name, Header, plain, {}, {"mode": MODES, "metric": tuple(METRICS)})
+    where = f"{path.name} [factors"
+    _check_names(f"{where}]", tree["factors"], "factor")
+    for factor, levels in tree["factors"].items():
+        _check_names(f"{where}.{factor}]", levels, "level")
+    factors = {
+        factor: {level: _changes(f"{where}.{factor}.{level}]", table) for level, table in levels.items()}
+        for factor, levels in tree["factors"].items()
+    }
+    base_changes = _changes(f"{path.name} [base_changes]", tree["base_changes"]) if "base_changes" in tree else {}
+    return Study(path.stem, header, _seeds(path.name, tree["seeds"]), base_changes, factors)
+
+
+def _check_names(where: str, table: Any, what: str) -> None:
+    """Check the names of factors or levels: they become names of folders, and "base" is taken."""
+    if not isinstance(table, dict) or not table:
+        raise UsageError(f"{where} must be a table with at least one {what}, each a table itself.")
+    for name in table:
+        if not NAME.fullmatch(name) or name == BASE:
+            raise UsageError(
+                f'{where}: {name!r} cannot be the name of a {what}; use letters, digits, "-" and "_". '
+                f'"{BASE}" is taken: it is what every level is compared with.'
+            )
+
+
+def _changes(where: str, table: Any) -> Changes:
+    """Flatten a table of `key = value`, `section.key = value` or `section = {key = value}`."""
+    if not isinstance(table, dict) or not table:
+        raise UsageError(f"{where} must be a table of one or more recipe keys, init or max_steps.")
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
+    changes: Changes = {}
+    for name, value in flat.items():
+        key = name.rpartition(".")[2]
+        if key in changes:
+            raise UsageError(f"{where} names {key} twice; leave one of them out.")
+        changes[key] = _text(where, name, value)
+    return changes
+
+
+def _text(where: str, name: str, value: Any) -> str:
+    """A change as finetune's command line takes it."""
+    if name == "init":
+        if not isinstance(value, str):
+            raise UsageError(f'{where} init = {value!r}; it must be "imagenet", "scratch", a path or a repository.')
+        check_local(value, f"{where} init")
+        return value
+    if name == "max_steps":
+        if type(value) is not int or value < 1:
+            raise UsageError(f"{where} max_steps = {value!r}; it must be a whole number of at least 1.")
+        return str(value)
+    if name in ("test", "evaluation.test"):
+        raise UsageError(f"{where} sets {name}; leave it out: a study reads the test split itself, once, at its end.")
+    return f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"
+
+
+def _seeds(where: str, seeds: Any) -> list[int]:
+    whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)
+    if not whole or len(set(seeds)) != len(seeds) or len(seeds) < 2:
+        raise UsageError(
+            f"{where} seeds = {seeds!r}; it must be a list of two or more different whole numbers from 0 to "
+            f"{2**32 - 1}: one run alone says nothing about how far runs differ by chance."
+        )
+    return seeds
+
+
+def plan_runs(study: Study) -> list[PlannedRun]:
+    """List all runs of a study, each with the recipe it trains by; seed by seed, the base first.
+
+    Raises:
+        UsageError: A recipe does not exist or does not fit, two settings are the same run, or two factors of a grid
+            change the same key.
+    """
+    path = find_recipe(study.header.base)
+    if study.header.mode == "grid":
+        _check_grid(study)
+    settings = [_settle(study, path, setting) for setting in list_settings(study)]
+    seen: dict[tuple, str] = {}
+    for name, _, recipe, _, *launch in settings:
+        twin = seen.setdefault((recipe, *launch), name)
+        if twin != name:
+            raise UsageError(f"{study.name}.toml: {name} and {twin} would be the same run. Change or drop one of them.")
+    return [
+        PlannedRun(f"{name}-seed{seed}", setting, seed, *rest)
+        for seed in study.seeds
+        for name, setting, *rest in settings
+    ]
+
+
+def list_settings(study: Study) -> list[dict[str, str]]:
+    """All {factor: level} of a study; {} is the base and comes first."""
+    if study.header.mode == "one-at-a-time":
+        return [{}] + [{factor: level} for factor, levels in study.factors.items() for level in levels]
+    columns = [[(factor, level) for level in (BASE, *levels)] for factor, levels in study.factors.items()]
+    return [{factor: level for factor, level in row if level != BASE} for row in product(*columns)]
+
+
+def describe(changes: Changes) -> list[str]:
+    """Changes as a report shows them, `key=value` each; a local file or folder by its name alone."""
+    shown = {key: f"{key}={text}" for key, text in changes.items() if key in ("init", "max_steps")}
+    if "init" in shown:
+        shown["init"] = f"init={public_name(changes['init'])}"
+    return list((changes | shown).values())
+
+
+def setting_name(setting: dict[str, str]) -> str:
+    """A setting's name, as folders have it: "base" or "factor.level", joined by dots where several factors change."""
+    return ".".join(f"{factor}.{level}" for factor, level in setting.items()) or BASE
+
+
+def _settle(study: Study, path: Path, setting: dict[str, str]) -> tuple:
+    """Name, setting, recipe, --set arguments, init and max_steps of a setting."""
+    changes = dict(study.base_changes)
+    for factor, level in setting.items():
+        changes |= study.factors[factor][level]
+    init = changes.pop("init", "")
+    max_steps = changes.pop("max_steps", None)
+    sets = [*changes.values(), "evaluation.test=false"]
+    name = setting_name(setting)
+    try:
+        recipe = load_recipe(path, sets)
+    except UsageError as error:
+        raise UsageError(f"{study.name}.toml, {name}: {error}") from None
+    if study.header.metric in NEED_ROBUST_SELECTION and recipe.control.selection != "robust-auroc":
+        raise UsageError(
+            f'{study.name}.toml, {name}: metric = "{study.header.metric}" is measured only where the recipe has '
+            f'selection = "robust-auroc" (it has "{recipe.control.selection}"). Put it in [base_changes].'
+        )
+    init = init or default_init(recipe.model.architecture)
+    return name, setting, recipe, sets, init, int(max_steps) if max_steps else None
+
+
+def _check_grid(study: Study) -> None:
+    owners: dict[str, str] = {}
+    for factor, levels in study.factors.items():
+        for key in sorted({key for changes in levels.values() for key in changes}):
+            owner = owners.setdefault(key, factor)
+            if owner != factor:
+                raise UsageError(
+                    f"{study.name}.toml: the factors {owner} and {factor} both change {key}; a grid cannot combine "
+                    'them. Use mode = "one-at-a-time", or let one factor alone change it.'
+                )
