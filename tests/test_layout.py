@@ -3,6 +3,9 @@
 import ast
 import re
 import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from PIL import Image
 from tests.conftest import DEFAULT_MODEL, REPOSITORY
 from tests.phantoms import draw_phantom
 
-FORBIDDEN = {"space": {"train", "hub", "app"}, "train": {"hub", "app"}, "hub": {"app"}, "app": {"train", "hub"}}
+PACKAGES = ("space", "train", "hub")
 DESIGN_CARD = {
     "gradio", "transformers", "datasets", "torch", "torchvision", "timm", "huggingface_hub", "accelerate", "evaluate",
 }  # fmt: skip
@@ -32,16 +35,70 @@ def tracked() -> list[str]:
     return [name for name in done.stdout.split("\0") if name]
 
 
-@pytest.mark.parametrize("package", FORBIDDEN)
-def test_imports_only_go_the_allowed_way(package):
-    files = [REPOSITORY / "app.py"] if package == "app" else sorted((REPOSITORY / package).glob("*.py"))
-    assert files
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for name in names:
-                assert name.split(".")[0] not in FORBIDDEN[package], f"{file.name}:{node.lineno} imports {name}"
+def sources() -> list[Path]:
+    """Every module of the project, tests apart."""
+    return [REPOSITORY / "app.py", *(file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py"))]
+
+
+def imports(file: Path) -> set[str]:
+    """The modules that a file imports, those in functions too; `from a import b` names a.b where that is a module."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file} has a relative import"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in inner if (REPOSITORY / f"{name.replace('.', '/')}.py").is_file()}
+            found |= modules or {node.module}
+    return found
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str:
+    """The folder that a module lies in, as a package."""
+    folder = REPOSITORY / module.replace(".", "/")
+    return module if folder.is_dir() else module.rpartition(".")[0]
+
+
+def allowed(room: str) -> set[str]:
+    """What the docstring of a room's `__init__.py` says that it may import."""
+    docstring = ast.get_docstring(ast.parse((REPOSITORY / room.replace(".", "/") / "__init__.py").read_text())) or ""
+    said = re.search(r"\n\nMay import: (.+)\.$", docstring, re.DOTALL)
+    assert said, f"the docstring of {room} does not end with what it may import"
+    return set() if said[1].startswith("nothing") else set(re.split(r",\s+", said[1]))
+
+
+def test_imports_only_go_the_allowed_way():
+    for file in sources():
+        room = room_of(module_of(file))
+        for name in imports(file):
+            package, target = name.split(".")[0], room_of(name)
+            if package not in (*PACKAGES, "app") or target == room:
+                continue
+            if room in ("", *PACKAGES):  # the top of a package uses all of its rooms
+                ok = package == room or package in ({"space"} if room == "" else allowed(room))
+            else:
+                ok = target in allowed(room)
+            assert ok, f"{file.relative_to(REPOSITORY)} imports {name}"
+
+
+def test_there_is_no_circle_between_rooms_nor_between_files():
+    rooms = {module_of(file.parent / "__init__.py") for file in sources()[1:]}
+    # The top of a package holds its commands, which use the rooms, and, in space, what all rooms use.
+    order = TopologicalSorter({room: allowed(room) - {*PACKAGES} for room in rooms - {*PACKAGES}})
+    order.prepare()
+    names = {module_of(file) for file in sources()}
+    TopologicalSorter({module_of(file): imports(file) & names for file in sources()}).prepare()
+
+
+def test_a_room_is_small_enough_to_read_from_ls():
+    for folder in {file.parent for file in sources()} - {REPOSITORY}:
+        modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+        assert len(modules) <= 13, f"{folder.relative_to(REPOSITORY)} holds {len(modules)} modules"
 
 
 def test_direct_dependencies_are_pinned_and_the_spaces_are_a_subset():
@@ -66,12 +123,9 @@ def test_every_dependency_is_explained():
 
 def test_the_space_imports_nothing_beyond_its_own_requirements():
     provided = {"PIL" if name == "Pillow" else name for name in pins("space/requirements.txt")} | {"space"}
-    for file in [*(REPOSITORY / "space").glob("*.py"), REPOSITORY / "app.py"]:
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for name in {name.split(".")[0] for name in names}:
-                assert name in provided or name in __import__("sys").stdlib_module_names, f"{file.name}: {name}"
+    for file in [*(REPOSITORY / "space").rglob("*.py"), REPOSITORY / "app.py"]:
+        for name in {name.split(".")[0] for name in imports(file)}:
+            assert name in provided or name in sys.stdlib_module_names, f"{file.name}: {name}"
 
 
 def test_the_repository_holds_no_data_and_no_unexpected_top_level():

@@ -1,0 +1,4 @@
+"""The Gradio page, its endpoints, and everything between a visitor and a model.
+
+May import: space, space.imaging, space.inference, space.web.texts.
+"""

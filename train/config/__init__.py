@@ -1,0 +1,4 @@
+"""Recipes: strict TOML in, checked dataclasses out.
+
+May import: space.
+"""

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from space.errors import UsageError
+from train.batches.sampler import epoch_length
 from train.common.atomic_output import public_name
 from train.config.recipe import RECIPES, Recipe
 from train.data.dataset import Data
 from train.data.pixel_cache import PixelDataset
-from train.engine.sampler import epoch_length
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from space.errors import UsageError
+from train.batches.augmentation import Augmenter
+from train.batches.sampler import AUGMENTATION, DROPOUT, random_seed
+from train.batches.training_batches import Batch, TrainingBatches
 from train.engine import checkpoint as disk
-from train.engine.augmentation import Augmenter
-from train.engine.batches import Batch, TrainingBatches
 from train.engine.control import Control, ControlState, Decision
 from train.engine.cpu_kernels import avoid_slow_kernels
 from train.engine.job import Fit, Interrupted, TrainingInputs
 from train.engine.optim import build_optimizer, rate_factor
-from train.engine.sampler import AUGMENTATION, DROPOUT, random_seed
 from train.engine.validation import validate
 from train.models.freezing import check_batch_norm, freeze, train_mode
 

@@ -1,0 +1,4 @@
+"""Scores in, numbers with intervals out; and what a finished model looks at.
+
+May import: space, space.inference, train.config, train.data, train.models.
+"""

@@ -1,4 +1,7 @@
-"""What the page says, in every language that it speaks: a JSON file of sentences each."""
+"""What the page says, in every language that it speaks: a JSON file of sentences each.
+
+May import: space.
+"""
 
 import json
 from pathlib import Path

@@ -7,12 +7,12 @@ import torch
 from space.errors import UsageError
 from tests.conftest import TINY_RECIPE
 from tests.phantoms import draw_phantom
+from train.batches.augmentation import Augmenter
+from train.batches.training_batches import TrainingBatches
 from train.config.recipe import load_recipe
 from train.data.corruption import corrupt
 from train.data.dataset import load_data
 from train.data.pixel_cache import CORRUPTED, Normaliser, PixelDataset, load_pixels
-from train.engine.augmentation import Augmenter
-from train.engine.batches import TrainingBatches
 from train.models.factory import build
 from train.models.preprocessing import normalisation
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from space.errors import UsageError
+from train.batches.sampler import class_weights, epoch_length, epoch_order
 from train.config.recipe import TrainingRecipe
 from train.data.pixel_cache import PixelDataset
-from train.engine.sampler import class_weights, epoch_length, epoch_order
 
 PREFETCHED = 2
 
