@@ -95,6 +95,20 @@ def test_there_is_no_circle_between_rooms_nor_between_files():
     TopologicalSorter({module_of(file): imports(file) & names for file in sources()}).prepare()
 
 
+def test_the_map_lists_every_room_and_no_other():
+    folders = {parent.as_posix() for name in tracked() for parent in Path(name).parents}
+    tops = (*PACKAGES, "tests")
+    # Rooms are folders at most two deep, and packages at any depth. Below tests, those that mirror a package are none.
+    rooms = {folder for folder in folders if folder.split("/")[0] in tops and folder.count("/") < 2}
+    rooms |= {Path(name).parent.as_posix() for name in tracked() if name.endswith("/__init__.py")}
+    mirrors = tuple(f"tests/{package}" for package in PACKAGES)
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    table = re.search(r"\n\| room \|.*?\n\n", text, re.DOTALL)
+    listed = re.findall(r"^\| `([\w/.-]+)` \|", table[0], re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {"app.py"} | {f"{room}/" for room in rooms if not room.startswith(mirrors)}
+
+
 def test_a_room_is_small_enough_to_read_from_ls():
     for folder in {file.parent for file in sources()} - {REPOSITORY}:
         modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
