@@ -22,7 +22,7 @@ FEWEST_FOR_MEAN = 20
 
 def draw_figures(
     folder: Path,
-    items: Sequence[AuditedImage],
+    images: Sequence[AuditedImage],
     copies: Copies,
     pixels: Callable[[int], Image.Image],
     with_samples: bool,
@@ -34,7 +34,7 @@ def draw_figures(
 
     Args:
         folder: Where the figures go.
-        items: Images of the dataset, dropped ones too.
+        images: Images of the dataset, dropped ones too.
         copies: Which of them are copies of each other.
         pixels: Gives the i-th image in full.
         with_samples: Write all figures into the folder itself.
@@ -44,18 +44,18 @@ def draw_figures(
     for place in (folder, folder / LOCAL):  # an earlier audit may have been asked to show more
         for name in ("samples", "near_duplicates", "mean_images"):
             (place / f"{name}.png").unlink(missing_ok=True)
-    kept = [item for item in items if not item.dropped]
-    smallest = min(Counter(item.record.label for item in kept).values())
+    kept = [image for image in images if not image.dropped]
+    smallest = min(Counter(image.record.label for image in kept).values())
     _class_balance(kept).savefig(folder / "class_balance.png", dpi=100, bbox_inches="tight")
     _sizes(kept).savefig(folder / "sizes.png", dpi=100, bbox_inches="tight")
     _mean_images(kept).save((folder if smallest >= FEWEST_FOR_MEAN else private) / "mean_images.png")
-    _samples(items, pixels).save(private / "samples.png")
+    _samples(images, pixels).save(private / "samples.png")
     if len(copies.near):
-        _pairs(copies.near[:MOST_PAIRS], items, pixels).save(private / "near_duplicates.png")
+        _pairs(copies.near[:MOST_PAIRS], images, pixels).save(private / "near_duplicates.png")
 
 
-def _class_balance(items: Sequence[AuditedImage]) -> Figure:
-    counts = Counter((item.record.split, item.record.label) for item in items)
+def _class_balance(images: Sequence[AuditedImage]) -> Figure:
+    counts = Counter((image.record.split, image.record.label) for image in images)
     labels = sorted({label for _, label in counts})
     splits = [split for split in SPLITS if any(counts[split, label] for label in labels)]
     figure = Figure(figsize=(6, 3.5))
@@ -71,13 +71,14 @@ def _class_balance(items: Sequence[AuditedImage]) -> Figure:
     return figure
 
 
-def _sizes(items: Sequence[AuditedImage]) -> Figure:
-    chosen = np.random.default_rng(0).permutation(len(items))[:MOST_POINTS]
+def _sizes(images: Sequence[AuditedImage]) -> Figure:
+    chosen = np.random.default_rng(0).permutation(len(images))[:MOST_POINTS]
     figure = Figure(figsize=(5, 4))
     axes = figure.subplots()
-    labels = sorted({item.record.label for item in items})
+    labels = sorted({image.record.label for image in images})
     for label in labels:
-        sizes = np.array([items[i].look.print.size for i in chosen if items[i].record.label == label]).reshape(-1, 2)
+        of_class = (images[i] for i in chosen if images[i].record.label == label)
+        sizes = np.array([image.summary.fingerprint.size for image in of_class]).reshape(-1, 2)
         axes.scatter(sizes[:, 0], sizes[:, 1], s=6, alpha=0.4)
     axes.set_xlabel("width (pixels)")
     axes.set_ylabel("height (pixels)")
@@ -92,29 +93,29 @@ def _legend(axes: Axes, labels: Sequence[str]) -> None:
         text.set_parse_math(False)
 
 
-def _mean_images(items: Sequence[AuditedImage]) -> Image.Image:
+def _mean_images(images: Sequence[AuditedImage]) -> Image.Image:
     """Mean thumbnail of every class."""
     means = []
-    for label in sorted({item.record.label for item in items}):
-        thumbnails = [item.look.print.thumbnail for item in items if item.record.label == label]
+    for label in sorted({image.record.label for image in images}):
+        thumbnails = [image.summary.fingerprint.thumbnail for image in images if image.record.label == label]
         mean = Image.fromarray(np.rint(np.mean(thumbnails, axis=0)).astype(np.uint8))
         means.append((f"{label} (mean of {len(thumbnails):,})", mean))
     return _sheet([means])
 
 
-def _samples(items: Sequence[AuditedImage], pixels: Callable[[int], Image.Image]) -> Image.Image:
+def _samples(images: Sequence[AuditedImage], pixels: Callable[[int], Image.Image]) -> Image.Image:
     """A row of images per class, drawn with a fixed seed."""
     random = np.random.default_rng(0)
     rows = []
-    for label in sorted({item.record.label for item in items}):
-        of_class = [i for i, item in enumerate(items) if item.record.label == label and not item.dropped]
+    for label in sorted({image.record.label for image in images}):
+        of_class = [i for i, image in enumerate(images) if image.record.label == label and not image.dropped]
         rows.append([(label, pixels(int(i))) for i in random.permutation(of_class)[:SAMPLES]])
     return _sheet(rows)
 
 
-def _pairs(pairs: np.ndarray, items: Sequence[AuditedImage], pixels: Callable[[int], Image.Image]) -> Image.Image:
+def _pairs(pairs: np.ndarray, images: Sequence[AuditedImage], pixels: Callable[[int], Image.Image]) -> Image.Image:
     """Near copies side by side, two pairs a row."""
-    named = [(f"{items[i].record.split}: {items[i].record.source[-26:]}", pixels(i)) for i in pairs.ravel().tolist()]
+    named = [(f"{images[i].record.split}: {images[i].record.source[-26:]}", pixels(i)) for i in pairs.ravel().tolist()]
     return _sheet([named[start : start + 4] for start in range(0, len(named), 4)])
 
 

@@ -11,59 +11,57 @@ from hub.layouts.base import Record
 from space.errors import XrayError
 from space.imaging.xray import read_xray
 from space.parallel import in_order
-from train.data.duplicates import Fingerprint, thumbnail
+from train.data.duplicates import SIDE, Fingerprint, thumbnail
 
-# Large JPEG files are decoded at a reduced scale for this; their thumbnails have 64 pixels a side.
-LOOK_SIDE = 64
 CHUNK = 8  # files that a thread reads at a time
 CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "P": 1, "DICOM": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
 
 
 @dataclass(frozen=True)
 class ImageSummary:
-    """What is kept of an image.
+    """What is kept of an image after it was read.
 
     Attributes:
-        print: What finds its copies.
+        fingerprint: What finds its copies.
         format: "JPEG", "PNG" or "DICOM".
         channels: Channels of the stored pixels.
         histogram: (32,) share of pixels by brightness, sums to 1.
-        plain: An 8-bit JPEG or PNG file that stands upright: its own bytes can be stored.
+        storable: An 8-bit JPEG or PNG file that stands upright: its own pixels can be stored as they are coded.
         view: View position that a DICOM file states, else None.
     """
 
-    print: Fingerprint
+    fingerprint: Fingerprint
     format: str
     channels: int
     histogram: np.ndarray
-    plain: bool
+    storable: bool
     view: str | None
 
 
 @dataclass(frozen=True)
 class AuditedImage:
-    """An image as it is audited.
+    """An image on its way into a dataset, or of a dataset that is audited.
 
     Attributes:
-        record: Its names, class, split and patient, as the dataset shows them.
-        look: What was seen of it.
+        record: Its names, class, split and patient.
+        summary: What is known of its pixels.
         leak: What the test split holds of it too: "exact copy", "near copy" or "patient"; None: nothing.
         dropped: It is not in the dataset, because of its leak.
     """
 
     record: Record
-    look: ImageSummary
+    summary: ImageSummary
     leak: str | None = None
     dropped: bool = False
 
 
-def look_at(data: bytes) -> ImageSummary:
-    """Look at one file.
+def summarise_image(data: bytes) -> ImageSummary:
+    """Read one file and summarise it.
 
     Raises:
         XrayError: It cannot be read as a radiograph.
     """
-    xray = read_xray(data, at_least=LOOK_SIDE)
+    xray = read_xray(data, at_least=SIDE)  # large JPEG files are decoded at a reduced scale
     counts = np.array(xray.image.histogram()).reshape(32, 8).sum(1)
     return ImageSummary(
         Fingerprint(hashlib.sha256(data).digest(), xray.size, thumbnail(xray.image)),
@@ -75,10 +73,10 @@ def look_at(data: bytes) -> ImageSummary:
     )
 
 
-def look_at_all(
+def summarise_images(
     reads: Iterable[Callable[[], bytes]], total: int, workers: int | None
 ) -> Iterator[ImageSummary | XrayError]:
-    """Look at many files, in order; what cannot be read comes back as its error.
+    """Summarise many files, in order; what cannot be read comes back as its error.
 
     Args:
         reads: For each image, what gives its bytes.
@@ -86,10 +84,10 @@ def look_at_all(
         workers: Files read at a time; None: one per core.
     """
 
-    def one(read: Callable[[], bytes]) -> ImageSummary | XrayError:
+    def summarise(read: Callable[[], bytes]) -> ImageSummary | XrayError:
         try:
-            return look_at(read())
+            return summarise_image(read())
         except XrayError as error:
             return error
 
-    yield from tqdm(in_order(one, reads, workers, chunk=CHUNK), total=total, desc="reading", unit="img")
+    yield from tqdm(in_order(summarise, reads, workers, chunk=CHUNK), total=total, desc="reading", unit="img")

@@ -1,4 +1,4 @@
-"""Records to the rows of a dataset: stored images, masks, and names that give nobody away."""
+"""Images to the rows of a dataset: stored bytes, masks, and names that give nobody away."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from datasets import Features, Image
 
-from hub.dataset.image_summary import ImageSummary
+from hub.dataset.image_summary import AuditedImage
 from hub.dataset.parquet_writer import Row
 from hub.dataset.strip_metadata import stored
 from hub.layouts.base import IMAGE_SUFFIXES, Layout, Record, printable
@@ -32,15 +32,17 @@ class MaskFolder:
         if not path.is_dir():
             raise UsageError(f"--masks {path} is not a folder.")
         self._folder = Folder(path)
-        names = (name for name in self._folder.sizes if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
-        self._names = {str(PurePosixPath(name).with_suffix("")): name for name in names}
-        if not any(self.find(record) for record in records):
-            example = str(PurePosixPath(records[0].source).with_suffix(".png")) if records else "train/CLASS/name.png"
-            raise UsageError(f"--masks {path} holds no mask of any image. Looked for, for example: {example}.")
+        files = (name for name in self._folder.sizes if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
+        by_stem = {_stem(file): file for file in files}
+        # By the image's own path, which stays when the dataset hides its name.
+        self._masks = {r.name: by_stem[_stem(r.source)] for r in records if _stem(r.source) in by_stem}
+        if not self._masks:
+            example = f"{_stem(records[0].source)}.png" if records else "train/CLASS/name.png"
+            raise UsageError(f"--masks {path} holds no mask of any image. Expected, for example: {example}.")
 
     def find(self, record: Record) -> MaskFile | None:
         """Where an image's mask is; None if there is none."""
-        name = self._names.get(str(PurePosixPath(record.source).with_suffix("")))
+        name = self._masks.get(record.name)
         return name and (self._folder, name)
 
 
@@ -64,21 +66,14 @@ class RowMaker:
         self.bad_masks: list[tuple[str, XrayError]] = []
         self.mask_counts = {name: 0 for name, kind in features.items() if isinstance(kind, Image) and name != "image"}
 
-    def row(self, record: Record, shown: Record, plain: bool) -> Row:
-        """The row of an image.
-
-        Args:
-            record: Where its files are.
-            shown: The same, with the names that the dataset may show.
-            plain: The image's own bytes can be stored.
-        """
-        found = {column: self._find(record, column) for column in self.mask_counts}
-        for column, mask in found.items():
+    def row(self, image: AuditedImage) -> Row:
+        """The row of an image, with the names that the dataset may show (see `shown_images`)."""
+        masks = {column: self._find(image.record, column) for column in self.mask_counts}
+        for column, mask in masks.items():
             self.mask_counts[column] += bool(mask)
-        n_bytes = self._source.sizes[record.name] + sum(
-            place.sizes[name] for place, name in filter(None, found.values())
-        )
-        return Row(lambda: self._make(record, shown, plain, found), n_bytes)
+        n_bytes = self._source.sizes[image.record.name]
+        n_bytes += sum(place.sizes[name] for place, name in filter(None, masks.values()))
+        return Row(lambda: self._make(image, masks), n_bytes)
 
     def _find(self, record: Record, column: str) -> MaskFile | None:
         if column == "lung_mask" and self._masks and (mask := self._masks.find(record)):
@@ -86,51 +81,54 @@ class RowMaker:
         name = record.masks.get(column)
         return name and (self._source, name)
 
-    def _make(self, record: Record, shown: Record, plain: bool, found: dict[str, MaskFile | None]) -> dict:
-        stem = PurePosixPath(shown.source).stem
-        image, suffix = stored(self._source.read(record.name), plain, self._size)
-        cells = {column: self._mask(mask, stem) for column, mask in found.items()}
+    def _make(self, image: AuditedImage, masks: dict[str, MaskFile | None]) -> dict:
+        record = image.record
+        stem = PurePosixPath(record.source).stem
+        data, suffix = stored(self._source.read(record.name), image.summary.storable, self._size)
         return {
-            "image": {"bytes": image, "path": f"{stem}{suffix}"},
-            "label": self.features["label"].str2int(shown.label),
-            "patient": shown.patient,
-            "source": shown.source,
-            **cells,
-            **shown.facts,
+            "image": {"bytes": data, "path": f"{stem}{suffix}"},
+            "label": self.features["label"].str2int(record.label),
+            "patient": record.patient,
+            "source": record.source,
+            **{column: self._mask(mask, stem) for column, mask in masks.items()},
+            **record.facts,
         }
 
-    def _mask(self, found: MaskFile | None, stem: str) -> dict | None:
-        if not found:
+    def _mask(self, mask: MaskFile | None, stem: str) -> dict | None:
+        if not mask:
             return None
-        place, name = found
+        place, name = mask
         try:
-            mask, suffix = stored(place.read(name), None, self._size, mask=True)
+            data, suffix = stored(place.read(name), None, self._size, mask=True)
         except XrayError as error:
             self.bad_masks.append((name, error))
             return None
-        return {"bytes": mask, "path": f"{stem}{suffix}"}
+        return {"bytes": data, "path": f"{stem}{suffix}"}
 
 
-def shown_records(
-    records: Sequence[Record], looks: Sequence[ImageSummary], layout: Layout, hide_names: bool
-) -> list[Record]:
-    """The records as the dataset shows them.
+def shown_images(images: Sequence[AuditedImage], layout: Layout, hide_names: bool) -> list[AuditedImage]:
+    """The images with the names and columns that the dataset shows.
 
     Args:
-        records: Records as the layout read them.
-        looks: What was seen of each; fills the view position in where the layout has a column for it.
+        images: Images as the layout read them; a DICOM file's view position fills the layout's column for it.
         layout: Says which columns there are.
         hide_names: Show running numbers for file names and patients.
     """
     numbers: dict[str, str] = {}
     shown = []
-    for index, (record, look) in enumerate(zip(records, looks, strict=True), start=1):
+    for index, image in enumerate(images, start=1):
+        record = image.record
         facts = {column: record.facts.get(column) for column in layout.columns}
         if "view" in facts:
-            facts["view"] = facts["view"] or look.view
+            facts["view"] = facts["view"] or image.summary.view
         source, patient = printable(record.source), record.patient
         if hide_names:
             source = f"{index:06d}"
             patient = patient and numbers.setdefault(patient, f"{len(numbers) + 1:06d}")
-        shown.append(replace(record, source=source, patient=patient, facts=facts))
+        shown.append(replace(image, record=replace(record, source=source, patient=patient, facts=facts)))
     return shown
+
+
+def _stem(path: str) -> str:
+    """A path without its ending."""
+    return str(PurePosixPath(path).with_suffix(""))

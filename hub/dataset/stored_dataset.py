@@ -13,7 +13,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from PIL import Image
 
-from hub.dataset.image_summary import AuditedImage, ImageSummary, look_at_all
+from hub.dataset.image_summary import AuditedImage, ImageSummary, summarise_images
 from hub.layouts.base import Record
 from space.errors import ChestXrayError, UsageError, XrayError, check_local, first_line
 from space.imaging.xray import read_xray
@@ -93,20 +93,19 @@ class StoredDataset:
             raise UsageError(f"{path} is damaged; remove it, or convert the dataset again.")
         return found
 
-    def items(self, workers: int | None) -> list[AuditedImage]:
-        """Look at every image.
+    def images(self, workers: int | None) -> list[AuditedImage]:
+        """Read every image.
 
         Raises:
             ChestXrayError: An image cannot be read.
         """
-        records = self._records()
         reads = (partial(self._bytes, index) for index in range(self._total))
-        items = []
-        for record, look in zip(records, look_at_all(reads, self._total, workers), strict=True):
-            if not isinstance(look, ImageSummary):
-                raise ChestXrayError(f"{self.name}: image {record.source} cannot be read: {look}")
-            items.append(AuditedImage(record, look))
-        return items
+        images = []
+        for record, summary in zip(self._records(), summarise_images(reads, self._total, workers), strict=True):
+            if not isinstance(summary, ImageSummary):
+                raise ChestXrayError(f"{self.name}: image {record.source} cannot be read: {summary}")
+            images.append(AuditedImage(record, summary))
+        return images
 
     def pixels(self, index: int) -> Image.Image:
         """The i-th image in full."""

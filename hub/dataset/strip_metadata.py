@@ -22,16 +22,18 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 JPEG_QUALITY = 95
 
 
-def stored(data: bytes, plain: bool | None, longest_side: int | None = None, mask: bool = False) -> tuple[bytes, str]:
+def stored(
+    data: bytes, storable: bool | None, longest_side: int | None = None, mask: bool = False
+) -> tuple[bytes, str]:
     """Turn an image file into what the dataset stores.
 
-    Plain files (`Xray.plain`) keep their coded pixels bit by bit and lose everything else (EXIF, XMP, comments, colour
-    profiles, previews, trailing data). DICOM files, CMYK, and images that are not 8 bits deep or not upright become
-    8-bit grayscale PNG. Images that are shrunk become 8-bit grayscale in the format that they had.
+    Upright 8-bit JPEG and PNG files (`Xray.plain`) keep their coded pixels bit by bit and lose everything else: EXIF,
+    XMP, comments, colour profiles, previews, trailing data. DICOM files, CMYK, and images that are not 8 bits deep or
+    not upright become 8-bit grayscale PNG. Images that are shrunk become 8-bit grayscale in the format that they had.
 
     Args:
         data: The file.
-        plain: Whether the file is known to be plain; None: not known.
+        storable: Whether the file is known to be such a file; None: not known.
         longest_side: Shrink to this longest side, in pixels, if it is larger; the aspect ratio is kept.
         mask: The image is a mask: one channel, whose values are never mixed by shrinking, nor stored with losses.
 
@@ -41,7 +43,7 @@ def stored(data: bytes, plain: bool | None, longest_side: int | None = None, mas
     Raises:
         XrayError: The image cannot be read.
     """
-    if plain and longest_side is None and (bare := _bare(data)):
+    if storable and longest_side is None and (bare := _bare(data)):
         return bare
     xray = read_xray(data)
     image = _mask_values(data, xray) if mask else xray.image

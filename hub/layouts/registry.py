@@ -19,6 +19,16 @@ LAYOUTS: dict[str, Layout] = {
 }  # fmt: skip
 
 
+def check_layout(name: str | None) -> None:
+    """Refuse the name of a layout that is not known; None is no name.
+
+    Raises:
+        UsageError: There is no layout of that name.
+    """
+    if name is not None and name not in LAYOUTS:
+        raise UsageError(f"--layout {name!r} is unknown. Allowed: {', '.join(LAYOUTS)}.")
+
+
 def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, Tree]:
     """Find out which layout a source has, by its structure.
 
@@ -33,8 +43,7 @@ def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, T
         UsageError: There is no layout of that name; the source has none of the layouts, or several, or one of them
             twice. The message lists what was looked for and what was found.
     """
-    if layout is not None and layout not in LAYOUTS:
-        raise UsageError(f"--layout {layout!r} is unknown. Known layouts: {', '.join(LAYOUTS)}.")
+    check_layout(layout)
     tree = Tree(source)
     candidates = [LAYOUTS[layout]] if layout else [known for known in LAYOUTS.values() if known.name != "image-folder"]
     found = [(candidate, root) for candidate in candidates for root in candidate.roots(tree)]

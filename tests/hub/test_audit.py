@@ -11,9 +11,9 @@ import pytest
 from datasets import load_dataset
 from PIL import Image, ImageEnhance
 
-from hub.audit import compare
+from hub.auditing.report import compare
 from hub.convert import Options, convert
-from hub.dataset.image_summary import AuditedImage, look_at
+from hub.dataset.image_summary import AuditedImage, summarise_image
 from hub.layouts.base import Record
 from tests.conftest import REPOSITORY, run_python
 from tests.hub_server import serving
@@ -144,7 +144,7 @@ def test_against_another_dataset(converted, tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "report" / "audit.json").read_text())["against"][converted.name]
     assert (found["exact"], found["near"]) == (2, 1)
-    assert f"in {converted.name} too: 2 by exact and 1 by near copies" in done.stdout
+    assert f"also in {converted.name}: 2 as exact and 1 as near copies" in done.stdout
     labels = [rows.features["label"].names[rows[i]["label"]] for i in range(3)]
     assert found["conflicts"] == [a != b for a, b in zip(labels, "abb", strict=True)].count(True)
     assert found["splits"] == {"test": {"train": 3}}
@@ -155,10 +155,10 @@ def test_a_label_that_one_set_does_not_know_is_no_conflict():
     images = [draw_phantom(np.random.default_rng(seed), pneumonia=False) for seed in range(3)]
 
     def items(*labels: str) -> list[AuditedImage]:
-        looks = [look_at(dicom_bytes(np.asarray(image))) for image in images]
+        summaries = [summarise_image(dicom_bytes(np.asarray(image))) for image in images]
         return [
-            AuditedImage(Record("", f"{i}", "test", label), look)
-            for i, (label, look) in enumerate(zip(labels, looks, strict=True))
+            AuditedImage(Record("", f"{i}", "test", label), summary)
+            for i, (label, summary) in enumerate(zip(labels, summaries, strict=True))
         ]
 
     def conflicts(ours: list[str], theirs: list[str]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from hub.audit import compare
+from hub.auditing.report import compare
 from hub.convert import Options, convert
 from hub.dataset.stored_dataset import StoredDataset
 from tests.conftest import KERMANY, REAL_DATA
@@ -97,7 +97,7 @@ def test_most_of_covid19_image_dataset_is_kermanys_test_set_with_more_contrast(c
     covid, kermany = (
         StoredDataset(str(converted[name][0])) for name in ("covid19-image-dataset", "chest-xray-pneumonia")
     )
-    found = compare(covid.items(None), kermany.items(None), covid.pixels, kermany.pixels)
+    found = compare(covid.images(None), kermany.images(None), covid.pixels, kermany.pixels)
     copied = Counter(pair["this"]["label"] for pair in found["pairs"])
     assert copied["Normal"] >= 80
     assert copied["Viral Pneumonia"] >= 80
@@ -117,7 +117,7 @@ def test_radiography_viral_pneumonia_is_kermanys_training_set(converted):
     radio, kermany = (
         StoredDataset(str(converted[name][0])) for name in ("covid19-radiography-database", "chest-xray-pneumonia")
     )
-    found = compare(radio.items(None), kermany.items(None), radio.pixels, kermany.pixels)
+    found = compare(radio.images(None), kermany.images(None), radio.pixels, kermany.pixels)
     copied = {pair["this"]["source"] for pair in found["pairs"]}
     assert sum(source.startswith("Viral Pneumonia/") for source in copied) == 600
     normal = [int(re.search(r"-(\d+)\.png$", source)[1]) for source in copied if source.startswith("Normal/")]

@@ -14,6 +14,7 @@ cropped by a few percent, turned or mirrored.
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -86,13 +87,11 @@ def find_copies(
     first, other_first = _first_of_file(prints), _first_of_file(partners)
     own, theirs = sorted(set(first)), sorted(set(other_first))
     alike = _near_pairs([prints[i] for i in own], None if others is None else [others[j] for j in theirs])
-    known: dict[tuple[bool, int], bytes] = {}
 
+    @cache
     def digest(of_other: bool, index: int) -> bytes:
-        if (of_other, index) not in known:
-            image = (partner_pixels if of_other else pixels)(index)
-            known[of_other, index] = hashlib.sha256(image.tobytes()).digest()
-        return known[of_other, index]
+        image = (partner_pixels if of_other else pixels)(index)
+        return hashlib.sha256(image.tobytes()).digest()
 
     exact, near = [], []
     for i, j in ((own[i], theirs[j]) for i, j in alike.tolist()):
@@ -107,7 +106,7 @@ def find_copies(
             members.setdefault(start, []).append(index)
         exact, near = ([(k, j) for i, j in pairs for k in members[i]] for pairs in (exact, near))
         where = {others[j].digest: j for j in theirs}
-        same_file = [(index, where[one.digest]) for index, one in enumerate(prints) if one.digest in where]
+        same_file = [(index, where[image.digest]) for index, image in enumerate(prints) if image.digest in where]
     return Copies(*(np.array(sorted(pairs), np.int64).reshape(-1, 2) for pairs in (exact + same_file, near)))
 
 
@@ -133,24 +132,19 @@ def group_pairs(n: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     Returns:
         The group of each item, as the smallest index in it.
     """
-    parent = list(range(n))
+    from scipy.sparse import coo_array  # these take a third of a second, which `--help` need not wait for
+    from scipy.sparse.csgraph import connected_components
 
-    def find(item: int) -> int:
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    for i, j in pairs:
-        a, b = sorted((find(i), find(j)))
-        parent[b] = a
-    return [find(item) for item in range(n)]
+    i, j = np.array(list(pairs), np.int64).reshape(-1, 2).T
+    component = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1]
+    _, smallest, group = np.unique(component, return_index=True, return_inverse=True)
+    return smallest[group].tolist()
 
 
 def _first_of_file(prints: Sequence[Fingerprint]) -> list[int]:
     """For each image, the first one whose file is byte-equal: copies of a file need not be compared one by one."""
     where: dict[bytes, int] = {}
-    return [where.setdefault(one.digest, index) for index, one in enumerate(prints)]
+    return [where.setdefault(image.digest, index) for index, image in enumerate(prints)]
 
 
 def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> np.ndarray:
@@ -159,7 +153,7 @@ def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | N
         return np.empty((0, 2), np.int64)
     gray, fine = _coarse(prints)
     other_gray, other_fine = (gray, fine) if others is None else _coarse(others)
-    found = []
+    pairs_of_blocks = []
     rows = max(1, MOST_PRODUCTS // len(other_gray))
     for start in range(0, len(gray), rows):
         first = start if others is None else 0
@@ -168,8 +162,8 @@ def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | N
         i, j = np.nonzero(_are_copies(grays, fines, COARSE_GRAY, COARSE_FINE))
         pairs = np.stack([i + start, j + first], 1)
         pairs = pairs[pairs[:, 0] < pairs[:, 1]] if others is None else pairs
-        found.append(pairs[_alike(prints, prints if others is None else others, pairs)])
-    return np.concatenate(found)
+        pairs_of_blocks.append(pairs[_alike(prints, prints if others is None else others, pairs)])
+    return np.concatenate(pairs_of_blocks)
 
 
 def _alike(prints: Sequence[Fingerprint], others: Sequence[Fingerprint], pairs: np.ndarray) -> np.ndarray:
@@ -202,9 +196,9 @@ def _coarse(prints: Sequence[Fingerprint]) -> tuple[np.ndarray, np.ndarray]:
 def _equalised(prints: Sequence[Fingerprint]) -> np.ndarray:
     """Thumbnails with every gray replaced by its mean rank in the image: (N, 64, 64) float32."""
     images = np.empty((len(prints), SIDE, SIDE), np.float32)
-    for image, one in zip(images, prints, strict=True):
-        counts = np.bincount(one.thumbnail.ravel(), minlength=256)
-        image[:] = (np.cumsum(counts) - counts / 2).astype(np.float32)[one.thumbnail]
+    for image, fingerprint in zip(images, prints, strict=True):
+        counts = np.bincount(fingerprint.thumbnail.ravel(), minlength=256)
+        image[:] = (np.cumsum(counts) - counts / 2).astype(np.float32)[fingerprint.thumbnail]
     return images
 
 

@@ -1,10 +1,12 @@
-"""Splits: what is cut, what is kept apart, what leaks."""
+"""Splits: how large they are, what is kept apart, what leaks."""
+
+from collections import Counter
 
 import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
-from hub.dataset.splits import Fractions, cut, first_folds
+from hub.dataset.splits import Fractions, SplitAssignment, assign_splits, first_folds
 from hub.layouts.base import Record
 from space.errors import UsageError
 from train.data.duplicates import Copies
@@ -32,30 +34,42 @@ def test_the_first_fold_is_scikit_learns(seed, n, classes, n_groups, folds):
         assert found == sorted(np.concatenate(expected[:taken]).tolist())
 
 
-def test_without_splits_everything_is_cut_80_10_10_by_group():
-    found = cut(records(400, per_group=2), Copies(NONE, NONE), Fractions(), official=False, keep_leaks=False)
-    counts = {s: [r.split for r in found.records].count(s) for s in ("train", "validation", "test")}
-    assert counts == {"train": 320, "validation": 40, "test": 40}
+def assign(
+    images: list[Record], copies: Copies = Copies(NONE, NONE), fractions=Fractions(), official=False, keep_leaks=False
+) -> SplitAssignment:
+    return assign_splits(images, copies, fractions, official, keep_leaks)
+
+
+def test_without_splits_everything_is_split_80_10_10_by_group():
+    images = records(400, per_group=2)
+    found = assign(images)
+    assert Counter(found.splits) == {"train": 320, "validation": 40, "test": 40}
     assert not found.official_test
     splits_of = {}
-    for record in found.records:
-        splits_of.setdefault(record.group, set()).add(record.split)
+    for image, split in zip(images, found.splits, strict=True):
+        splits_of.setdefault(image.group, set()).add(split)
     assert all(len(splits) == 1 for splits in splits_of.values())
+
+
+def test_the_same_seed_gives_the_same_splits_in_every_version():
+    labels = [f"class {i * i % 7 % 3}" for i in range(60)]
+    groups = [i * 31 % 23 for i in range(60)]
+    assert first_folds(labels, groups, 10, 1, seed=0) == [7, 13, 20, 30, 36, 43, 53, 59]
+    assert first_folds(labels, groups, 10, 2, seed=1) == [3, 9, 13, 14, 20, 26, 32, 36, 37, 43, 49, 55, 59]
 
 
 @pytest.mark.parametrize("test_share", [0.05, 0.15, 0.3, 0.4])
 @pytest.mark.parametrize("validation_share", [0.1, 0.25, 0.4])
 def test_shares_come_out_as_asked(test_share, validation_share):
-    shares = Fractions(validation_share, test_share)
-    found = [r.split for r in cut(records(400), Copies(NONE, NONE), shares, official=False, keep_leaks=False).records]
-    assert found.count("test") == pytest.approx(400 * test_share, abs=8)
-    assert found.count("validation") == pytest.approx(400 * validation_share, abs=8)
+    splits = assign(records(400), fractions=Fractions(validation_share, test_share)).splits
+    assert splits.count("test") == pytest.approx(400 * test_share, abs=8)
+    assert splits.count("validation") == pytest.approx(400 * validation_share, abs=8)
 
 
-def test_copies_are_never_separated_by_a_cut():
+def test_copies_are_never_separated():
     pairs = np.array([[i, i + 60] for i in range(60)])
-    found = cut(records(120), Copies(pairs[:30], pairs[30:]), Fractions(), official=False, keep_leaks=False).records
-    assert all(found[i].split == found[i + 60].split for i in range(60))
+    splits = assign(records(120), Copies(pairs[:30], pairs[30:])).splits
+    assert splits[:60] == splits[60:]
 
 
 @pytest.fixture
@@ -68,39 +82,35 @@ def leaky() -> tuple[list[Record], Copies]:
 
 
 @pytest.mark.parametrize("official", [True, False])
-def test_leaks_are_found_and_take_no_part_in_the_cut(leaky, official):
-    found = cut(*leaky, Fractions(), official, keep_leaks=False)
+def test_leaks_are_found_and_take_no_part_in_new_splits(leaky, official):
+    found = assign(*leaky, official=official)
     assert found.leaks == {0: "exact copy", 1: "near copy", 2: "patient"}
     assert found.official_test
     assert found.shared_keys == 0
-    assert [r.split for r in found.records[40:]] == ["test"] * 10
-    assert {found.records[i].split for i in (0, 1, 2)} == {"train"}
-    assert sum(r.split == "validation" for r in found.records) == (0 if official else 4)
+    assert found.splits[40:] == ["test"] * 10
+    assert found.splits[:3] == ["train"] * 3
+    assert found.splits.count("validation") == (0 if official else 4)
 
 
-def test_kept_leaks_are_cut_like_the_others(leaky):
-    splits = {
-        found.records[0].split
-        for seed in range(30)
-        if (found := cut(*leaky, Fractions(seed=seed), official=False, keep_leaks=True))
-    }
+def test_kept_leaks_are_split_like_the_others(leaky):
+    splits = {assign(*leaky, Fractions(seed=seed), keep_leaks=True).splits[0] for seed in range(30)}
     assert splits == {"train", "validation"}
 
 
 def test_a_source_with_only_a_test_split_stays_one():
-    found = cut(records(5, "test"), Copies(NONE, NONE), Fractions(), official=False, keep_leaks=False)
-    assert {record.split for record in found.records} == {"test"}
+    assert set(assign(records(5, "test")).splits) == {"test"}
 
 
 def test_small_sources_get_what_can_be_had_and_a_note(capsys):
-    found = cut(records(6), Copies(NONE, NONE), Fractions(), official=False, keep_leaks=False).records
+    images = records(6)
+    splits = assign(images).splits
     for split in ("train", "validation", "test"):
-        assert {r.label for r in found if r.split == split} == {"class 0", "class 1"}
-    assert "3 independent groups" in capsys.readouterr().out
+        assert {r.label for r, its in zip(images, splits, strict=True) if its == split} == {"class 0", "class 1"}
+    assert "only 3 independent groups" in capsys.readouterr().out
 
 
 def test_too_few_groups_and_missing_official_splits_are_usage_errors():
-    with pytest.raises(UsageError, match="class 0 has a single independent group"):
-        cut(records(2), Copies(NONE, NONE), Fractions(), official=False, keep_leaks=False)
+    with pytest.raises(UsageError, match="class 0 has only one independent group"):
+        assign(records(2))
     with pytest.raises(UsageError, match="no splits of its own"):
-        cut(records(20), Copies(NONE, NONE), Fractions(), official=True, keep_leaks=False)
+        assign(records(20), official=True)

@@ -44,7 +44,7 @@ def test_jpeg_files_lose_their_metadata_and_no_pixel(phantom, mode, options):
     extra = {"exif": exif(), "comment": SECRET, "icc_profile": b"SECRET profile", "xmp": b"<SECRET/>"}
     data = encode(phantom.convert(mode), "JPEG", quality=90, **extra, **options) + b"SECRET after the end"
     assert data.count(SECRET) == 5
-    kept, suffix = stored(data, plain=True)
+    kept, suffix = stored(data, storable=True)
     assert SECRET not in kept
     assert suffix == ".jpeg"
     assert same_pixels(kept, data)
@@ -58,7 +58,7 @@ def test_png_files_lose_their_metadata_and_no_pixel(phantom, mode):
     text.add_itxt("Patient", "SECRET")
     image = phantom.convert("RGB").convert(mode) if mode != "P" else phantom.convert("P")
     data = encode(image, "PNG", pnginfo=text, exif=exif()) + SECRET
-    kept, suffix = stored(data, plain=None)
+    kept, suffix = stored(data, storable=None)
     assert SECRET not in kept
     assert suffix == ".png"
     assert same_pixels(kept, data)
@@ -73,7 +73,7 @@ def test_jpeg_segments_that_hide_text_are_cut_to_what_a_decoder_needs(phantom):
 
     hidden = segment(0xEE, SECRET) + segment(0xFE, b"JFIF\0" + SECRET) + segment(0xDC, SECRET)
     hidden += segment(0xEE, b"Adobe\0\x64\0\0\0\0\x01" + SECRET)
-    kept, _ = stored(data[:2] + hidden + data[2:], plain=True)
+    kept, _ = stored(data[:2] + hidden + data[2:], storable=True)
     assert SECRET not in kept
     assert same_pixels(kept, data)
 
@@ -85,18 +85,18 @@ def test_png_chunks_that_hide_text_are_dropped(phantom):
         return len(payload).to_bytes(4, "big") + kind + payload + zlib.crc32(kind + payload).to_bytes(4, "big")
 
     hidden = chunk(b"PLTE", SECRET) + chunk(b"tRNS", SECRET)
-    kept, _ = stored(data[:33] + hidden + data[33:], plain=True)
+    kept, _ = stored(data[:33] + hidden + data[33:], storable=True)
     assert kept == data
 
 
 def test_files_without_metadata_are_kept_bit_by_bit(phantom):
     for kind in ("PNG", "JPEG"):
         data = encode(phantom, kind)
-        assert stored(data, plain=True)[0] == data
+        assert stored(data, storable=True)[0] == data
 
 
 def gray_png(data: bytes) -> Image.Image:
-    kept, suffix = stored(data, plain=None)
+    kept, suffix = stored(data, storable=None)
     image = Image.open(io.BytesIO(kept))
     assert (image.format, image.mode, suffix) == ("PNG", "L", ".png")
     assert np.array_equal(np.asarray(image), np.asarray(read_xray(data).image))
@@ -120,11 +120,11 @@ def test_turned_files_are_stored_upright(phantom, orientation):
 
 def test_shrinking_keeps_the_aspect_ratio_and_the_kind_of_file(phantom):
     for kind, suffix in (("PNG", ".png"), ("JPEG", ".jpeg")):
-        small, ending = stored(encode(phantom, kind), plain=True, longest_side=45)
+        small, ending = stored(encode(phantom, kind), storable=True, longest_side=45)
         image = Image.open(io.BytesIO(small))
         assert (image.size, image.format, image.mode, ending) == ((45, 35), kind, "L", suffix)
     data = encode(phantom, "PNG")
-    assert stored(data, plain=True, longest_side=90)[0] == data
+    assert stored(data, storable=True, longest_side=90)[0] == data
 
 
 def test_deep_and_coloured_masks_keep_their_values():
@@ -132,12 +132,12 @@ def test_deep_and_coloured_masks_keep_their_values():
     mask = Image.fromarray(values)
     palette = mask.convert("P")
     for odd in (Image.fromarray(values.astype(np.uint16)), mask.convert("RGBA"), mask.convert("RGB"), palette):
-        kept = Image.open(io.BytesIO(stored(encode(odd, "PNG"), plain=None, mask=True)[0]))
+        kept = Image.open(io.BytesIO(stored(encode(odd, "PNG"), storable=None, mask=True)[0]))
         assert kept.mode == "L"
         assert np.array_equal(np.asarray(kept), values)
 
 
 def test_masks_keep_their_values_when_they_shrink():
     values = np.random.default_rng(0).choice([0, 127, 255], size=(64, 64)).astype(np.uint8)
-    small, _ = stored(encode(Image.fromarray(values), "PNG"), plain=None, longest_side=20, mask=True)
+    small, _ = stored(encode(Image.fromarray(values), "PNG"), storable=None, longest_side=20, mask=True)
     assert set(np.unique(np.asarray(Image.open(io.BytesIO(small))))) == {0, 127, 255}

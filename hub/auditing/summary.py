@@ -1,0 +1,54 @@
+"""What `hub.convert` and `hub.audit` print at their end: what a person wants to know first, a line each."""
+
+from pathlib import Path
+
+GROUPS = {"exact_duplicates": "exact copies", "near_duplicates": "near copies", "label_conflicts": "conflicting labels"}
+
+
+def summarise_conversion(output: Path, report: dict) -> str:
+    """The end of a conversion.
+
+    Args:
+        output: The dataset folder.
+        report: The content of its audit.json.
+    """
+    facts, counts = report["conversion"], report["counts"]
+    lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " images"]
+    if "validation" not in counts and "train" in counts:
+        lines.append("note: there is no validation split; training needs one")
+    if facts["leaks"]:
+        reasons = ", ".join(f"{n:,} by {why}" for why, n in facts["leaks"].items())
+        done = "kept, although" if facts["leaks_kept"] else "dropped, because"
+        lines.append(f"{done} the test split holds them too: {reasons}")
+    lines += [f"{column}: {n:,} images have one" for column, n in facts["masks"].items() if n]
+    if facts["outside_layout"]:
+        lines.append(f"left out: {facts['outside_layout']:,} image files outside the layout")
+    if facts["shared_keys"]:
+        lines.append(
+            f"note: {facts['shared_keys']:,} loose patient keys occur both in test and elsewhere; this does not prove "
+            "a shared patient (the card explains the rules)"
+        )
+    if facts["quarantined"] or facts["bad_masks"]:
+        n = sum(facts["quarantined"].values())
+        lines.append(f"unreadable: {n:,} images and {facts['bad_masks']:,} masks, listed in quarantine.csv")
+    lines += [f"warning: {sentence}" for sentence in report.get("warnings", ())]
+    return "\n".join([*lines, f"The card is {output / 'README.md'}; audit.json beside it has the details."])
+
+
+def summarise_audit(output: Path, report: dict) -> str:
+    """The end of an audit.
+
+    Args:
+        output: The folder that audit.json was written to.
+        report: Its content.
+    """
+    groups = ", ".join(f"{len(report[key]):,} of {words}" for key, words in GROUPS.items())
+    lines = [f"{report['images']:,} images; groups: {groups}"]
+    lines += [f"{pair}: {n:,} patients in both" for pair, n in report["patients_across_splits"].items() if n]
+    for name, other in report["against"].items():
+        lines.append(
+            f"also in {name}: {other['exact']:,} as exact and {other['near']:,} as near copies; {other['conflicts']:,} "
+            "of them carry another label there"
+        )
+    lines += [f"warning: {sentence}" for sentence in report["warnings"]]
+    return "\n".join([*lines, f"The details are in {output / 'audit.json'}."])

@@ -1,0 +1,116 @@
+"""The images of a source: listed by its layout, their classes renamed, each of them read once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from PIL import Image
+
+from hub.dataset.image_summary import AuditedImage, ImageSummary, summarise_images
+from hub.dataset.relabel import apply_map
+from hub.layouts.base import Layout, Record
+from hub.layouts.registry import recognise
+from space.errors import ChestXrayError, XrayError
+from space.imaging.archives import Source
+from space.imaging.xray import read_xray
+
+MOST_BAD = 0.05
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds, by its names alone.
+
+    Attributes:
+        source: Where the images are.
+        layout: How they are laid out.
+        records: The images of the classes that are kept.
+        labels: {class: its meaning}, in the order of the dataset's indices.
+        outside: Image files that lie outside the layout.
+    """
+
+    source: Source
+    layout: Layout
+    records: list[Record]
+    labels: dict[str, str]
+    outside: int
+
+
+@dataclass(frozen=True)
+class SourceImages:
+    """The images of a source, read.
+
+    Attributes:
+        images: Those that can be read.
+        unreadable: (path, what is wrong with it) of the others.
+        labels: {class: its meaning} of the classes that readable images are left of.
+        pixels: Gives the i-th of `images` in full.
+    """
+
+    images: list[AuditedImage]
+    unreadable: list[tuple[str, XrayError]]
+    labels: dict[str, str]
+    pixels: Callable[[int], Image.Image]
+
+
+def list_images(source: Source, layout_name: str | None, label_map: dict[str, str | None]) -> Listing:
+    """List the images of a source.
+
+    Args:
+        source: Where they are.
+        layout_name: Name of its layout; None: recognised by structure.
+        label_map: {class: new name, or None to drop it}.
+
+    Raises:
+        UsageError: The source has no known layout, or the map does not fit its classes.
+    """
+    layout, root, tree = recognise(source, layout_name)
+    print(f"{source.title}: layout {layout.name}{root and f', in {root}'}")
+    records = layout.records(source, tree, root)
+    outside = sum(len(tree.images(folder)) for folder in tree.folders) - len(records)
+    kept, labels = apply_map(records, layout, label_map)
+    return Listing(source, layout, kept, labels, outside)
+
+
+def read_images(listing: Listing, workers: int | None, allow_bad: bool) -> SourceImages:
+    """Read every image once.
+
+    Args:
+        listing: The images.
+        workers: Files read at a time; None: one per core.
+        allow_bad: Go on however many files cannot be read.
+
+    Raises:
+        ChestXrayError: More than `MOST_BAD` of them cannot be read, or fewer than two classes are left.
+    """
+    reads = (partial(listing.source.read, record.name) for record in listing.records)
+    images, unreadable = [], []
+    for record, summary in zip(listing.records, summarise_images(reads, len(listing.records), workers), strict=True):
+        if isinstance(summary, ImageSummary):
+            images.append(AuditedImage(record, summary))
+        else:
+            unreadable.append((record.name, summary))
+    _check_readable(unreadable, len(listing.records), allow_bad)
+    labels = _labels_left(listing.labels, images)
+    return SourceImages(
+        images, unreadable, labels, lambda index: read_xray(listing.source.read(images[index].record.name)).image
+    )
+
+
+def _check_readable(unreadable: list[tuple[str, XrayError]], total: int, allow_bad: bool) -> None:
+    if len(unreadable) < total and (allow_bad or len(unreadable) <= MOST_BAD * total):
+        return
+    listed = "\n".join(f"  {name}: {error}" for name, error in unreadable[:10])
+    raise ChestXrayError(
+        f"{len(unreadable)} of {total} images cannot be read, more than {MOST_BAD:.0%}; nothing was written. Download "
+        f"the images again, delete the bad ones, or convert the others with --allow-bad. The first ones:\n{listed}"
+    )
+
+
+def _labels_left(labels: dict[str, str], images: list[AuditedImage]) -> dict[str, str]:
+    present = {image.record.label for image in images}
+    if gone := [label for label in labels if label not in present]:
+        print(f"note: class {', '.join(gone)} has no readable image, so it is not in the dataset")
+    if len(present) < 2:
+        raise ChestXrayError(f"only class {', '.join(present)} has readable images; a classifier needs at least two.")
+    return {label: meaning for label, meaning in labels.items() if label in present}
