@@ -1,15 +1,20 @@
-"""Errors that a person caused and can mend, and how a command line shows them."""
+"""Errors that a person caused and can fix, and how a command line shows them."""
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable
+from enum import StrEnum, auto
 from pathlib import Path
 
 from safetensors import SafetensorError
 
+REPOSITORY_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)  # OWNER/NAME on the Hub
+
 
 class ChestXrayError(Exception):
-    """A failure that one sentence explains: what was got, what is allowed, what to do.
+    """A failure that one sentence explains: what was given, what is allowed, what to do.
 
     Attributes:
         exit_code: What a command line returns: 1 for failures, 2 for usage errors.
@@ -24,25 +29,61 @@ class UsageError(ChestXrayError):
     exit_code = 2
 
 
+class ErrorCode(StrEnum):
+    """Why a file has no answer; the page has a sentence for each in every language but English (`error_<code>`)."""
+
+    NO_FILE = auto()
+    MISSING = auto()
+    UNREADABLE = auto()
+    EMPTY = auto()
+    TOO_MANY_BYTES = auto()
+    TOO_MANY_PIXELS = auto()
+    UNKNOWN_FORMAT = auto()
+    UNSUPPORTED = auto()  # a DICOM file of a kind that is not read
+    SEVERAL_FRAMES = auto()
+    COLOUR = auto()
+    DAMAGED = auto()
+    BAD_ARCHIVE = auto()
+    BAD_URL = auto()
+    FETCH = auto()  # a web address that does not answer with a file
+    NOT_FINITE = auto()  # the model returned NaN or infinity
+
+
 class XrayError(ChestXrayError):
-    """A file that cannot be read as a radiograph.
+    """A file that cannot be read as a radiograph, or that the model has no answer for.
 
     Attributes:
-        code: Machine-readable reason: `missing`, `unreadable`, `empty`, `too_many_bytes`, `unknown_format`,
-            `unsupported` (a DICOM file of a kind that is not read), `too_many_pixels`, `several_frames`, `damaged` or
-            `colour`.
+        code: The kind of error, for programs.
     """
 
-    def __init__(self, code: str, sentence: str):
+    def __init__(self, code: ErrorCode, sentence: str):
         super().__init__(sentence)
         self.code = code
+
+
+def too_large(max_bytes: int) -> XrayError:
+    """The error for a file of more than `max_bytes` bytes."""
+    sentence = f"The file is too large: at most {max_bytes / 10**6:.4g} MB are allowed."
+    return XrayError(ErrorCode.TOO_MANY_BYTES, sentence)
+
+
+def too_many_pixels(max_pixels: int, size: tuple[int, int] | None = None) -> XrayError:
+    """The error for an image of more than `max_pixels` pixels; its width and height, where they are known."""
+    stated = f" of {size[0]:,} x {size[1]:,} pixels" if size else ""
+    sentence = f"The image{stated} is too large: at most {max_pixels:,} pixels are allowed."
+    return XrayError(ErrorCode.TOO_MANY_PIXELS, sentence)
+
+
+def unreadable(error: OSError) -> XrayError:
+    """The error for a file that the system cannot read; names no path."""
+    return XrayError(ErrorCode.UNREADABLE, f"The file cannot be read: {os.strerror(error.errno or errno.EIO)}.")
 
 
 def run_cli(main: Callable[[], None]) -> None:
     """Run a command-line entry point and end the process with its exit code.
 
     Args:
-        main: The entry point; raises `ChestXrayError` for anything the user can mend.
+        main: The entry point; raises `ChestXrayError` for anything the user can fix.
 
     Raises:
         SystemExit: With 0 on success, else with the error's exit code (130 after Ctrl-C).
@@ -66,15 +107,17 @@ def check_local(name: str, what: str) -> None:
     """Tell a mistyped path from a Hub repository before the Hub is asked, which takes long where it cannot be reached.
 
     Args:
-        name: A path or `owner/name`.
+        name: A path or `OWNER/NAME`.
         what: The option or thing that it was given for.
 
     Raises:
-        UsageError: `name` points into a folder that is here, at something that is not.
+        UsageError: `name` does not exist here, and cannot be a repository: it is not of the form OWNER/NAME, or it
+            points into a folder that is here.
     """
     path = Path(name)
-    if not path.exists() and path.parent != Path(".") and path.parent.is_dir():
-        raise UsageError(f"{what} {name}: there is no such file or folder in {path.parent}.")
+    if path.exists() or (REPOSITORY_NAME.fullmatch(name) and not path.parent.is_dir()):
+        return
+    raise UsageError(f"{what} {name}: no such file or folder. (A repository on the Hub is written OWNER/NAME.)")
 
 
 def first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Files that stand in a folder or in a zip that is not trusted, read alike."""
+"""Files in a folder, or in a zip that is not trusted, listed and read alike."""
 
 import lzma
 import os
@@ -7,15 +7,14 @@ import stat
 import threading
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from space.errors import ChestXrayError, XrayError, first_line
+from space.errors import ErrorCode, XrayError, first_line, too_large, unreadable
 from space.imaging.xray import Limits
 
 JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
-# Far above any chest X-ray set (COVID-QU-Ex, the largest archive here, has about 110,000 entries), far below a bomb.
-MAX_ENTRIES, MAX_TOTAL_BYTES, MAX_RATIO = 1_000_000, 500 * 10**9, 100
-# What the zip reader raises on damaged members.
+# What zipfile raises on damaged archives and members.
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -28,6 +27,29 @@ DAMAGE = (
 )
 
 
+@dataclass(frozen=True)
+class ZipLimits:
+    """What a zip may hold; checked on its list of entries, before anything is unpacked.
+
+    The defaults lie far above any chest X-ray set (COVID-QU-Ex has about 110,000 entries), and far below a bomb.
+
+    Attributes:
+        max_entries: Most entries, folders and junk files included.
+        max_bytes: Most bytes of all entries together, unpacked.
+        max_ratio: Most bytes of all entries together for each byte of the zip.
+        methods: Compression methods that are read; None for all that zipfile knows.
+    """
+
+    max_entries: int = 1_000_000
+    max_bytes: int = 500 * 10**9
+    max_ratio: int = 100
+    methods: frozenset[int] | None = None
+
+
+# For files from strangers. zipfile bounds what it inflates at a time; of BZIP2 and LZMA it unpacks whatever there is.
+UPLOAD_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+
+
 class Folder:
     """The files below a folder.
 
@@ -38,19 +60,19 @@ class Folder:
 
     def __init__(self, root: Path):
         self.root, self.title = root, str(root)
-        found, seen = {}, set()
+        sizes, visited = {}, set()
         # Links to folders are followed, since large data often stand behind one, but no folder is entered twice.
         for folder, names, files in os.walk(root, followlinks=True):
-            if (real := os.path.realpath(folder)) in seen:
+            if (real := os.path.realpath(folder)) in visited:
                 names.clear()
                 continue
-            seen.add(real)
+            visited.add(real)
             names[:] = [name for name in names if not _is_junk(name)]
             prefix = Path(folder).relative_to(root).as_posix().removeprefix(".")
             for name in files:
                 if not _is_junk(name) and (size := _size_of(Path(folder, name))) is not None:
-                    found[f"{prefix}/{name}".lstrip("/")] = size
-        self.sizes: dict[str, int] = dict(sorted(found.items()))
+                    sizes[f"{prefix}/{name}".lstrip("/")] = size
+        self.sizes: dict[str, int] = dict(sorted(sizes.items()))
 
     def read(self, name: str, limit: int = Limits.max_bytes) -> bytes:
         """The bytes of one file.
@@ -58,69 +80,97 @@ class Folder:
         Raises:
             XrayError: It is gone, may not be read, or has more than `limit` bytes.
         """
-        path = self.root / name
         try:
-            with path.open("rb") as file:
+            with (self.root / name).open("rb") as file:
                 return _bounded(file.read(limit + 1), limit)
         except OSError as error:
-            raise XrayError("unreadable", f"The file cannot be read: {os.strerror(error.errno or 5)}.") from None
+            raise unreadable(error) from None
+
+    def close(self) -> None:
+        """Do nothing: a folder is not open."""
 
 
 class Zip:
-    """The files inside a zip, read in place; nothing is ever unpacked to disk.
+    """The files inside a zip, read in place by any number of threads; nothing is ever unpacked to disk.
+
+    Args:
+        path: The zip.
+        title: What to call it in messages; None for its path.
+        limits: What it may hold.
+
+    Raises:
+        XrayError: `bad_archive`: it is damaged, exceeds a limit, or holds what an honest zip of images never does:
+            a path that leads out, a link, an encrypted entry, or two entries of one name.
 
     Attributes:
         title: What to call the source in messages.
         sizes: {path inside the zip: bytes}, sorted; hidden and junk files left out.
     """
 
-    def __init__(self, path: Path):
-        self.title = str(path)
+    def __init__(self, path: Path, title: str | None = None, limits: ZipLimits = ZipLimits()):
+        self.title, self._limits = title or str(path), limits
         try:
             self._archive = zipfile.ZipFile(path)
         except DAMAGE as error:
-            raise ChestXrayError(
-                f"{path} cannot be read as a zip: {first_line(error)} It is damaged, cut off, or no zip; download it "
-                f"again."
+            raise XrayError(
+                ErrorCode.BAD_ARCHIVE,
+                f"{self.title} cannot be read as a zip: {first_line(error)} It is damaged, incomplete or not a zip; "
+                "download it again.",
             ) from None
         self._lock = threading.Lock()
-        self._entries = self._trusted(path.stat().st_size)
+        try:
+            self._entries = self._trusted(path.stat().st_size)
+        except XrayError:
+            self.close()
+            raise
         self.sizes: dict[str, int] = {name: info.file_size for name, info in sorted(self._entries.items())}
 
     def _trusted(self, zip_bytes: int) -> dict[str, zipfile.ZipInfo]:
-        """{normal path: entry}, after everything that an honest zip of images never has was looked for."""
-        infos = self._archive.infolist()
+        """{normal path: entry}, once the zip has passed all checks."""
+        infos, limits = self._archive.infolist(), self._limits
         total = sum(info.file_size for info in infos)
-        if len(infos) > MAX_ENTRIES or total > MAX_TOTAL_BYTES or total > MAX_RATIO * zip_bytes + 2**20:
-            raise ChestXrayError(
-                f"{self.title} is refused: it holds {len(infos):,} entries that unpack to {total:,} bytes from "
-                f"{zip_bytes:,}; allowed are {MAX_ENTRIES:,} entries, {MAX_TOTAL_BYTES:,} bytes and {MAX_RATIO} times."
-            )
+        most = min(limits.max_bytes, limits.max_ratio * zip_bytes + 2**20)
+        if len(infos) > limits.max_entries:
+            raise self._refused(f"it has {len(infos):,} entries; at most {limits.max_entries:,} are allowed")
+        if total > most:
+            raise self._refused(f"it unpacks to {total:,} bytes; at most {most:,} are allowed for its size")
         files: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
             if why := _hostile(info):
-                raise ChestXrayError(f"{self.title} is refused: its entry {info.filename[:80]!r} {why}.")
-            if info.is_dir() or any(_is_junk(part) for part in PurePosixPath(info.filename).parts if part != "."):
+                raise self._refused(f"its entry {info.filename[:80]!r} {why}")
+            parts = [part for part in PurePosixPath(info.filename).parts if part != "."]
+            if info.is_dir() or not parts or any(map(_is_junk, parts)):
                 continue
             name = posixpath.normpath(info.filename)
             if name in files:
-                raise ChestXrayError(f"{self.title} is refused: it holds {name[:80]!r} more than once.")
+                raise self._refused(f"it holds {name[:80]!r} more than once")
             files[name] = info
         return files
 
+    def _refused(self, why: str) -> XrayError:
+        return XrayError(ErrorCode.BAD_ARCHIVE, f"{self.title} is refused: {why}.")
+
     def read(self, name: str, limit: int = Limits.max_bytes) -> bytes:
-        """The bytes of one member, never more than `limit`, whatever its header states.
+        """The bytes of one file, never more than `limit`, whatever its header states.
 
         Raises:
-            XrayError: The member is damaged, or has more than `limit` bytes.
+            XrayError: It is damaged, compressed by a method that is not allowed, or has more than `limit` bytes.
         """
+        info = self._entries[name]
+        if self._limits.methods is not None and info.compress_type not in self._limits.methods:
+            sentence = "The file cannot be unpacked: its compression method is not supported. Use Deflate."
+            raise XrayError(ErrorCode.UNSUPPORTED, sentence)
         try:
             with self._lock:  # opening moves the archive's file position
-                member = self._archive.open(self._entries[name])
+                member = self._archive.open(info)
             with member:
                 return _bounded(member.read(limit + 1), limit)
         except DAMAGE as error:
-            raise XrayError("damaged", f"The zip's member is damaged: {first_line(error)}") from None
+            raise XrayError(ErrorCode.DAMAGED, f"The file cannot be unpacked: {first_line(error)}") from None
+
+    def close(self) -> None:
+        """Close the zip; it cannot be read any more."""
+        self._archive.close()
 
 
 Source = Folder | Zip
@@ -131,17 +181,17 @@ def _is_junk(name: str) -> bool:
 
 
 def _size_of(path: Path) -> int | None:
-    """Bytes of a file; None for what is no file (a pipe would make its reader wait forever)."""
+    """Bytes of a file; None for anything but a file (a pipe would make its reader wait forever)."""
     try:
         status = path.stat()
-    except OSError:  # a link that leads nowhere: reading it will say so
+    except OSError:  # a broken link: reading it will say so
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _bounded(data: bytes, limit: int) -> bytes:
     if len(data) > limit:
-        raise XrayError("too_many_bytes", f"The file has more than {limit / 2**20:.0f} MiB.")
+        raise too_large(limit)
     return data
 
 

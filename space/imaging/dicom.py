@@ -14,7 +14,7 @@ from pydicom.multival import MultiValue
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel_array
 from pydicom.uid import RLELossless
 
-from space.errors import XrayError
+from space.errors import ErrorCode, XrayError, too_many_pixels
 from space.imaging.gray_levels import SCALED, all_levels, look_up
 from space.imaging.jpeg_scans import check_scans
 
@@ -76,10 +76,10 @@ def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], st
 
     Raises:
         XrayError: The file is damaged, holds several frames, no image, too many pixels, or is compressed in a way
-            that is not read here.
+            that is not supported.
     """
     if DEFLATED in data:
-        raise XrayError("unsupported", "The DICOM file is deflated as a whole, which is not read; store it inflated.")
+        raise XrayError(ErrorCode.UNSUPPORTED, "Deflated DICOM files are not supported. Save the file undeflated.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings may quote the values of a file
@@ -91,16 +91,16 @@ def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], st
             return image, steps, view if view in VIEWS else None
     except RuntimeError as error:  # no installed decoder, or each of them failed
         if isinstance(error, RecursionError) or "missing dependencies" not in str(error):
-            raise XrayError("damaged", "The pixels of the DICOM file cannot be decoded.") from None
+            raise XrayError(ErrorCode.DAMAGED, "The pixels of the DICOM file cannot be decoded.") from None
         syntax = dataset.file_meta.TransferSyntaxUID.name
         raise XrayError(
-            "unsupported",
-            f"The DICOM file is compressed as {syntax}, for which no decoder is installed: `pip install python-gdcm` "
-            "brings one, or store it uncompressed.",
+            ErrorCode.UNSUPPORTED,
+            f"No decoder is installed for this DICOM file's compression ({syntax}). Run `pip install python-gdcm`, or "
+            "save the file uncompressed.",
         ) from None
     except DAMAGE:
         raise XrayError(
-            "damaged", "The DICOM file is damaged, cut off, or holds no image that can be decoded."
+            ErrorCode.DAMAGED, "The DICOM file is damaged or cut off, or has no image that can be decoded."
         ) from None
 
 
@@ -138,20 +138,20 @@ def _first(value: object) -> float | None:
 def _check(dataset: pydicom.Dataset, max_pixels: int) -> None:
     """Refuse by the header what would not be a radiograph, or too large, before a pixel is decoded."""
     if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
-        raise XrayError("damaged", "The DICOM file holds no image.")
+        raise XrayError(ErrorCode.DAMAGED, "The DICOM file has no image.")
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax not in SYNTAXES:
-        raise XrayError("unsupported", f"The DICOM file is encoded as {_plain(syntax.name)}, which is not read.")
+        raise XrayError(ErrorCode.UNSUPPORTED, f"The DICOM encoding {_plain(syntax.name)} is not supported.")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise XrayError("several_frames", "The DICOM file has several frames; one radiograph is one frame.")
+        raise XrayError(ErrorCode.SEVERAL_FRAMES, "The DICOM file has several frames. Use a file with a single frame.")
     if (kind := dataset.PhotometricInterpretation) not in GRAY | COLOUR:
-        raise XrayError("unsupported", f"DICOM images of the kind {_plain(kind)!r} are not read; grayscale ones are.")
+        raise XrayError(
+            ErrorCode.UNSUPPORTED,
+            f"DICOM images of the kind {_plain(kind)!r} are not supported. Use a grayscale image.",
+        )
     size = (dataset.Columns, dataset.Rows)
     if size[0] * size[1] > max_pixels:
-        raise XrayError(
-            "too_many_pixels",
-            f"The image has {size[0]:,} x {size[1]:,} pixels; at most {max_pixels:,} pixels are allowed.",
-        )
+        raise too_many_pixels(max_pixels, size)
     if syntax.is_compressed:
         frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
         check_scans(frame)
@@ -162,7 +162,7 @@ def _check(dataset: pydicom.Dataset, max_pixels: int) -> None:
             else _size_of(frame) in (size, None)
         )
         if not honest:
-            raise XrayError("damaged", "The DICOM file states one size of the image, its compressed pixels another.")
+            raise XrayError(ErrorCode.DAMAGED, "The DICOM header and the compressed pixels state different sizes.")
 
 
 def _plain(name: str) -> str:
@@ -200,7 +200,7 @@ def _render(values: np.ndarray, dataset: pydicom.Dataset) -> tuple[Image.Image, 
     """Stored values, (H, W) or (H, W, 3), to display values in mode "L"."""
     if dataset.PhotometricInterpretation in COLOUR:
         if values.dtype != np.uint8:
-            raise XrayError("unsupported", "DICOM colour images of more than 8 bits are not read.")
+            raise XrayError(ErrorCode.UNSUPPORTED, "DICOM colour images of more than 8 bits are not supported.")
         return Image.fromarray(values).convert("L"), ["converted from DICOM RGB"]
     padding = dataset.get("PixelPaddingValue")
     inside = values[values != padding] if padding is not None and (values != padding).any() else values
@@ -219,7 +219,7 @@ def _display(levels: np.ndarray, first: int, last: int, dataset: pydicom.Dataset
     """Display value (uint8) of every stored value, and what was done; `first` to `last` are those of the image."""
     modality = np.asarray(apply_modality_lut(levels, dataset), float)
     if not np.isfinite(modality).all() or (last > first and np.ptp(modality[first : last + 1]) == 0):
-        raise XrayError("damaged", "The DICOM file's rescale turns its pixels into nothing.")
+        raise XrayError(ErrorCode.DAMAGED, "The DICOM rescale values make all pixels equal or not a number.")
     if "VOILUTSequence" in dataset:
         low, high = 0, 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
         shown, step = apply_voi(np.rint(modality).astype(int), dataset), "VOI LUT applied"

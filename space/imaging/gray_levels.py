@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from space.errors import XrayError
+from space.errors import ErrorCode, XrayError
 
 SCALED = "scaled from more than 8 bits by its own range"
 MOST_LEVELS, ROWS_AT_A_TIME = 2**20, 256
@@ -22,7 +22,10 @@ def all_levels(low: int, high: int) -> np.ndarray:
         XrayError: They are more than `MOST_LEVELS`.
     """
     if high - low >= MOST_LEVELS:
-        raise XrayError("unsupported", f"The image has {high - low + 1:,} gray levels, more than {MOST_LEVELS:,}.")
+        raise XrayError(
+            ErrorCode.UNSUPPORTED,
+            f"The image has {high - low + 1:,} gray levels; at most {MOST_LEVELS:,} are supported.",
+        )
     return np.arange(low, high + 1)
 
 

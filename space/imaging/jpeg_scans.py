@@ -1,6 +1,6 @@
 """A limit on the scans of a JPEG file, each of which takes as long to decode as a whole image."""
 
-from space.errors import XrayError
+from space.errors import ErrorCode, XrayError
 
 START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
 
@@ -12,4 +12,4 @@ def check_scans(jpeg: bytes) -> None:
         XrayError: It has more than `MOST_SCANS`; a progressive file has about ten.
     """
     if jpeg.count(START_OF_SCAN) > MOST_SCANS:
-        raise XrayError("damaged", f"The image has more than {MOST_SCANS} scans.")
+        raise XrayError(ErrorCode.DAMAGED, f"The JPEG data have more than {MOST_SCANS} scans.")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from space.errors import XrayError
+from space.errors import ErrorCode, XrayError, too_large, too_many_pixels, unreadable
 from space.imaging.gray_levels import SCALED, scale_to_8_bit
 from space.imaging.jpeg_scans import check_scans
 
@@ -22,7 +22,7 @@ READER_VERSION = 2
 FORMATS = ("JPEG", "PNG")
 # What Pillow raises on damaged files, EXIF blocks included.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error)
-ALLOWED = "Allowed are PNG, JPEG and DICOM files."
+UNKNOWN = "This file is not an image that can be read. Use a PNG, JPEG or DICOM file."
 # A pixel is called coloured from this distance to gray in the CbCr plane (0 to 181), and an image from this share of
 # such pixels. The most coloured of the 317 radiographs of covid19-image-dataset stays at a distance of 5.
 COLOUR_DISTANCE, COLOUR_SHARE = 16.0, 0.1
@@ -113,10 +113,10 @@ def read_xray(
             opened.draft("L", (at_least, at_least))
         opened.load()
         if strict and _is_coloured(opened):
-            raise XrayError("colour", f"The image has colours; a radiograph has none. {ALLOWED}")
+            raise XrayError(ErrorCode.COLOUR, "The image has colours; a radiograph has none.")
         gray, steps = _to_grayscale(opened, mode, data)
     except DAMAGE:
-        raise XrayError("damaged", _damaged("Its pixels cannot be decoded.")) from None
+        raise XrayError(ErrorCode.DAMAGED, "The image is damaged or cut off: its pixels cannot be decoded.") from None
     if turn is not None:
         gray, size = gray.transpose(turn), size[::-1] if turn in SIDEWAYS else size
         steps.append("turned upright (EXIF orientation)")
@@ -137,21 +137,17 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
-        raise XrayError("unknown_format", f"This file is not an image that can be read. {ALLOWED}") from None
+        raise XrayError(ErrorCode.UNKNOWN_FORMAT, UNKNOWN) from None
     except Image.DecompressionBombError:
-        raise XrayError("too_many_pixels", f"The image has more than {limits.max_pixels:,} pixels.") from None
+        raise too_many_pixels(limits.max_pixels) from None
     except DAMAGE:
-        raise XrayError("damaged", _damaged("Its header cannot be read.")) from None
-    width, height = opened.size
-    if width * height > limits.max_pixels:
-        raise XrayError(
-            "too_many_pixels",
-            f"The image has {width:,} x {height:,} pixels; at most {limits.max_pixels:,} pixels are allowed.",
-        )
+        raise XrayError(ErrorCode.DAMAGED, "The image is damaged or cut off: its header cannot be read.") from None
+    if opened.size[0] * opened.size[1] > limits.max_pixels:
+        raise too_many_pixels(limits.max_pixels, opened.size)
     if opened.format == "JPEG":
         check_scans(data)
     if getattr(opened, "n_frames", 1) > 1:
-        raise XrayError("several_frames", "The image has several frames; one radiograph is one frame.")
+        raise XrayError(ErrorCode.SEVERAL_FRAMES, "The image has several frames. Use a file with a single frame.")
     return opened
 
 
@@ -160,23 +156,16 @@ def _read_file(path: Path, limits: Limits) -> bytes:
         _check_size(path.stat().st_size, limits)
         return path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise XrayError("missing", f"There is no file {path.name!r}.") from None
-    except PermissionError:
-        raise XrayError("unreadable", f"The file {path.name!r} may not be read by this user.") from None
+        raise XrayError(ErrorCode.MISSING, f"There is no file {path.name!r}.") from None
+    except OSError as error:
+        raise unreadable(error) from None
 
 
 def _check_size(n_bytes: int, limits: Limits) -> None:
     if n_bytes == 0:
-        raise XrayError("empty", f"The file is empty. {ALLOWED}")
+        raise XrayError(ErrorCode.EMPTY, "The file is empty.")
     if n_bytes > limits.max_bytes:
-        raise XrayError(
-            "too_many_bytes",
-            f"The file has {n_bytes / 2**20:.1f} MiB; at most {limits.max_bytes / 2**20:.1f} MiB are allowed.",
-        )
-
-
-def _damaged(detail: str) -> str:
-    return f"The image is damaged or cut off. {detail} {ALLOWED}"
+        raise too_large(limits.max_bytes)
 
 
 def _to_grayscale(opened: Image.Image, mode: str, data: bytes) -> tuple[Image.Image, list[str]]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from space.errors import UsageError, check_local
+from space.errors import UsageError
 
 BUNDLED = Path(__file__).parents[1] / "default-model"
 PIN = Path(__file__).parents[2] / "model.json"  # in a Space that hub.push made: the model and its commit
@@ -60,26 +60,25 @@ def parse_model_ids(text: str) -> list[ModelId]:
         text: Up to five folders and pinned repositories, separated by commas.
 
     Raises:
-        UsageError: There are none or too many, two have one name, or one is neither a folder nor pinned.
+        UsageError: There are none or too many, two have the same name, or one is neither a folder nor pinned.
     """
-    found = [_parse(part) for part in map(str.strip, text.split(",")) if part]
-    if not 0 < len(found) <= MOST_MODELS:
-        raise UsageError(f"{len(found)} models were named ({text!r}); 1 to {MOST_MODELS} can be served.")
-    names = [one.shown for one in found]
+    models = [_parse(part) for part in map(str.strip, text.split(",")) if part]
+    if not 0 < len(models) <= MOST_MODELS:
+        raise UsageError(f"{len(models)} models were named in {text!r}; 1 to {MOST_MODELS} can be served.")
+    names = [model.shown for model in models]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(
-            f"two models would be called {twice[0]!r}; name each once, and give folders names of their own."
+            f"two models have the name {twice[0]!r}: give each model once, and rename folders of the same name."
         )
-    return found
+    return models
 
 
 def _parse(part: str) -> ModelId:
     if Path(part).is_dir():
         return ModelId(part)
-    check_local(part, "the model")
     if match := PINNED.fullmatch(part):
         return ModelId(match["name"], match["revision"])
     raise UsageError(
-        f"the model {part!r} is neither a folder here nor a pinned repository. Write OWNER/NAME@COMMIT with the 40 "
-        f"digits of the commit, which {HUB}/OWNER/NAME/commits/main shows: what is served must not change by itself."
+        f"model {part}: no such folder. To serve a model from the Hub, write OWNER/NAME@COMMIT with all 40 digits of "
+        f"the commit ({HUB}/OWNER/NAME/commits/main lists them), so that it never changes while it is served."
     )

@@ -64,7 +64,7 @@ def test_what_is_not_on_the_public_web_is_never_asked(url, monkeypatch):
 def test_a_name_with_one_private_address_is_refused(monkeypatch):
     entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 80)) for ip in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: entries)
-    with pytest.raises(XrayError, match="no public address"):
+    with pytest.raises(XrayError, match="not a public address"):
         fetch("http://tricky.example/", 1000)
 
 

@@ -32,7 +32,7 @@ def test_folders_and_pinned_repositories_are_taken(folders):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("owner/name", "neither a folder here nor a pinned repository"),
+        ("owner/name", "40 digits"),
         ("owner/name@main", "40 digits"),
         (f"owner/name@{SHA[:7]}", "40 digits"),
         (f"owner/name@{SHA.upper()}", "40 digits"),
@@ -40,8 +40,9 @@ def test_folders_and_pinned_repositories_are_taken(folders):
         ("", "0 models were named"),
         (" , ", "0 models were named"),
         (",".join(f"owner/m{n}@{SHA}" for n in range(6)), "6 models were named"),
-        ("a,other/a", "two models would be called 'a'"),
-        ("a,other/b", "there is no such file or folder"),
+        ("a,other/a", "two models have the name 'a'"),
+        ("a,other/b", "no such folder"),
+        ("nosuch", "no such folder"),
     ],
 )
 def test_what_is_not_pinned_or_not_clear_is_refused(folders, text, sentence):

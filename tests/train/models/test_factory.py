@@ -149,7 +149,7 @@ def test_the_saved_weights_are_plain_safetensors(tmp_path):
 def test_a_mistyped_path_is_told_from_a_repository_without_asking_the_hub(tmp_path):
     missing = str(tmp_path / "nope")
     for open_it in (load_data, Classifier.load, lambda path: build(TINY, LABELS, init=path)):
-        with pytest.raises(UsageError, match="there is no such file or folder"):
+        with pytest.raises(UsageError, match="no such file or folder"):
             open_it(missing)
 
 

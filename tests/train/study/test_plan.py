@@ -72,7 +72,7 @@ def test_every_study_plans_its_runs_and_opens_with_its_story(path):
         ("epochs = 1", "test = true", r"\[base_changes\] sets test; leave it out"),
         ("max_steps = 2", "max_steps = 0", "max_steps = 0; it must be a whole number of at least 1"),
         ('init = "scratch"', "init = 1", 'init = 1; it must be "imagenet", "scratch"'),
-        ('init = "scratch"', 'init = "/no-such-weights"', "there is no such file or folder"),
+        ('init = "scratch"', 'init = "/no-such-weights"', "no such file or folder"),
         ("learning_rate = 1e-4", "learning_rat = 1e-4", "learning-rate.slow: --set learning_rat=.*Keys are"),
         ("learning_rate = 1e-4", "learning_rate = 3e-3", "learning-rate.slow and base would be the same run"),
         ("slow = { learning_rate = 1e-4 }", "slow = 1e-4", r"\[factors.learning-rate.slow\] must be a table"),
