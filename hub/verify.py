@@ -15,7 +15,7 @@ from transformers import pipeline
 from space.errors import ChestXrayError, run_cli
 from space.inference.backends import TOLERANCE
 from space.inference.classifier import Classifier
-from train.report.results import read_results
+from space.results import Results, read_results
 
 
 def verify_model(folder: Path) -> None:
@@ -25,35 +25,36 @@ def verify_model(folder: Path) -> None:
         UsageError: It was not evaluated, or cannot be loaded.
         ChestXrayError: It does not give the recorded golden outputs or labels.
     """
-    results = read_results(folder)
+    results = read_results(folder / "results.json")
     golden = load_file(folder / "golden.safetensors")
     classifier = Classifier.load(folder, trust_remote_code=True)  # this project's own, unchanged code alone
-    if classifier.labels != results["labels"]:
-        raise ChestXrayError(f"config.json names the labels {classifier.labels}, the run recorded {results['labels']}.")
+    if classifier.labels != results.labels:
+        raise ChestXrayError(f"config.json names the labels {classifier.labels}, the run recorded {results.labels}.")
     images = [Image.fromarray(pixels[0].numpy()) for pixels in golden["pixels"]]
-    if classifier.operating_point != results["operating_point"]:
+    if classifier.operating_point != results.operating_point:
         raise ChestXrayError(
-            f"config.json decides by {classifier.operating_point}, the run recorded {results['operating_point']}."
+            f"config.json decides by {classifier.operating_point or 'argmax'}, the run recorded "
+            f"{results.operating_point or 'argmax'}."
         )
     threshold = classifier.guard.threshold if classifier.guard else None
-    recorded = results.get("guard", {}).get("threshold")
+    recorded = results.guard.threshold if results.guard else None
     if not (threshold == recorded or (threshold and recorded and abs(threshold - recorded) <= TOLERANCE * recorded)):
         raise ChestXrayError(f"guard.safetensors refuses from {threshold}, the run recorded {recorded}.")
     with torch.inference_mode():
         logits = classifier.model(pixel_values=classifier.preprocess(images)).logits
     _compare(logits, golden["logits"], "transformers gives other outputs than the run recorded")
     _check_pipeline(folder, images, golden["logits"].softmax(dim=1), results)
-    if not results["remote_code"]:
-        _check_timm(folder, classifier.preprocess(images), golden["logits"], results["labels"])
+    if not results.remote_code:
+        _check_timm(folder, classifier.preprocess(images), golden["logits"], results.labels)
 
 
-def _check_pipeline(folder: Path, images: list[Image.Image], expected: Tensor, results: dict) -> None:
-    classify = pipeline("image-classification", model=str(folder), trust_remote_code=results["remote_code"])
+def _check_pipeline(folder: Path, images: list[Image.Image], expected: Tensor, results: Results) -> None:
+    classify = pipeline("image-classification", model=str(folder), trust_remote_code=results.remote_code)
     for image, scores in zip(images, expected, strict=True):
         answers = {answer["label"]: answer["score"] for answer in classify(image, top_k=None)}
-        if answers.keys() != set(results["labels"]):
+        if answers.keys() != set(results.labels):
             raise ChestXrayError(f"pipeline() answers with the labels {sorted(answers)}.")
-        found = torch.tensor([answers[label] for label in results["labels"]])
+        found = torch.tensor([answers[label] for label in results.labels])
         _compare(found, scores, "pipeline() gives other probabilities than the run recorded")
 
 

@@ -24,7 +24,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from space.errors import ChestXrayError, UsageError, XrayError, run_cli
 from space.imaging.xray import read_xray
-from space.inference.classifier import Classifier, decide
+from space.inference.classifier import Classifier
+from space.inference.operating_point import OperatingPoint, decide
 from space.parallel import in_order
 from train.common.atomic_output import partial_of
 from train.data.find_images import SourceImage, find_images
@@ -120,7 +121,7 @@ def predict_to_csv(classifier: Classifier, source: str, output: Path) -> Tally:
 
 
 def write_csv(
-    file: TextIO, predictions: Iterable[Prediction], labels: Sequence[str], operating_point: dict | None
+    file: TextIO, predictions: Iterable[Prediction], labels: Sequence[str], operating_point: OperatingPoint | None
 ) -> Tally:
     """Write predictions as they come.
 
@@ -131,7 +132,7 @@ def write_csv(
         file: Where to; opened with newline="".
         predictions: The rows.
         labels: Class names in the order of the probabilities.
-        operating_point: `{"rule", "positive_label", "threshold"}` of a binary task, or None.
+        operating_point: Of a binary task, or None.
 
     Returns:
         What was counted.

@@ -1,12 +1,12 @@
 """Which files of a folder go to the Hub, and which never do."""
 
-import json
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path
 
 from space.errors import UsageError
+from space.results import read_results
 
 GIB = 2**30
 MOST_BYTES = 50 * GIB  # of one file: the Hub's own limit
@@ -143,8 +143,8 @@ def _may_show(name: str, folder: Path, kind: str) -> bool:
     if (kind, name) != ("model", "figures/mistakes.png"):
         return True
     try:
-        return bool(json.loads((folder / "results.json").read_text(encoding="utf-8")).get("samples"))
-    except (OSError, ValueError):
+        return read_results(folder / "results.json").samples
+    except UsageError:
         return False
 
 

@@ -12,8 +12,8 @@ from hub.dataset.stored_dataset import StoredDataset
 from hub.layouts.registry import LAYOUTS
 from hub.publishing.space_bundle import ROOT
 from space.errors import ChestXrayError, UsageError
+from space.results import read_results
 from train.data.dataset import content_digest, open_splits
-from train.report.results import read_results
 
 NAMES = (
     "file names or patients as they were (--keep-names), which may name persons. Convert without it, or leave out "
@@ -28,8 +28,8 @@ def check_run(folder: Path, public: bool) -> None:
     Raises:
         UsageError: With the reason.
     """
-    audit = read_results(folder)["dataset"].get("audit") or {}
-    if public and audit.get("names_kept"):
+    audit = read_results(folder / "results.json").dataset.audit
+    if public and audit and audit.names_kept:
         raise UsageError(f"--public: predictions.csv of {folder} holds {NAMES}")
 
 

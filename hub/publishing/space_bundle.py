@@ -8,7 +8,7 @@ from huggingface_hub import RepoCard
 
 from hub.publishing.allowlist import Contents
 from space.errors import UsageError
-from train.report.results import read_results
+from space.results import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "space" / "default-model"
@@ -35,7 +35,7 @@ def build_bundle(source: Path, folder: Path) -> Contents:
     Raises:
         UsageError: The run was not pushed yet.
     """
-    results, pin = read_results(source), pin_of(source)
+    results, pin = read_results(source / "results.json"), pin_of(source)
     shutil.copy2(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "space", folder / "space", ignore=NOT_COPIED)
     shutil.copy2(ROOT / "space" / "requirements.txt", folder)
@@ -45,10 +45,10 @@ def build_bundle(source: Path, folder: Path) -> Contents:
         card.data["models"] = [pin["model"]]
         needed = [name for name in FETCHED if (source / name).is_file()]
         card.data["preload_from_hub"] = [f"{pin['model']} {','.join(needed)} {pin['revision']}"]
-        text = json.dumps(pin | {"trust_remote_code": results["remote_code"]})
+        text = json.dumps(pin | {"trust_remote_code": results.remote_code})
         (folder / PIN).write_text(f"{text}\n", encoding="utf-8")
-    if "/" in results["dataset"]["name"]:
-        card.data["datasets"] = [results["dataset"]["name"]]
+    if "/" in results.dataset.name:
+        card.data["datasets"] = [results.dataset.name]
     (folder / "README.md").write_text(str(card), encoding="utf-8")
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return Contents({path.relative_to(folder).as_posix(): path for path in paths}, [])

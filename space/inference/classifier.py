@@ -15,6 +15,7 @@ from space.inference.converted_models import ConvertedModel, key_of, recall, ser
 from space.inference.gradcam import maps_of_features, network_of, weigh
 from space.inference.guard import FILE as GUARD_FILE
 from space.inference.guard import Guard, coarse_copy, plain_reason, thumbnail
+from space.inference.operating_point import OperatingPoint
 from space.inference.preprocessing import process
 from space.inference.remote_code import check_code
 from space.inference.repository import find_file
@@ -41,14 +42,15 @@ class Classifier:
 
     Attributes:
         labels: Class names in the order of the logits, as the checkpoint's config names them.
-        operating_point: `{"rule", "positive_label", "threshold"}` from config.json, or None (argmax decides).
+        operating_point: From config.json; None where argmax decides.
         backend: What computes logits, "OpenVINO" or "torch"; the two agree to 1e-4.
         guard: Knows images that are unlike the training images; None if the model brings none.
     """
 
     def __init__(self, served: ConvertedModel, load: Callable[[], tuple], guard_file: Path | None = None):
         self._served, self._load = served, load
-        self.labels, self.operating_point = served.labels, served.operating_point
+        self.labels = served.labels
+        self.operating_point = OperatingPoint.of_config(served.operating_point, served.labels)
         self.backend = served.backend.name
         self.guard = Guard.load(guard_file, served.channels) if guard_file else None
 
@@ -172,20 +174,3 @@ def _unfit(model, missing_keys: Collection[str]) -> str | None:
     if not hasattr(network_of(model), "forward_features"):
         return f"{type(model).__name__} does not split into features and head; give a timm model (TimmWrapper)."
     return None
-
-
-def decide(probabilities: np.ndarray, point: dict | None, labels: Sequence[str]) -> np.ndarray:
-    """Turn probabilities into decisions, by an operating point or, where there is none, by argmax.
-
-    Args:
-        probabilities: (N, K).
-        point: `{"rule", "positive_label", "threshold"}` of a binary task, or None.
-        labels: Class names in the order of the probabilities.
-
-    Returns:
-        Class indices (N,).
-    """
-    if point is None:
-        return probabilities.argmax(axis=1)
-    positive = labels.index(point["positive_label"])
-    return np.where(probabilities[:, positive] >= point["threshold"], positive, 1 - positive)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from space.errors import XrayError
-from space.inference.classifier import decide
+from space.inference.operating_point import decide
 from space.parallel import in_order
 from space.web.service import ModelService
 from space.web.texts import Texts

@@ -20,7 +20,7 @@ def classes(answers: ModelService, seen: ExaminedImage | None = None) -> dict:
     """The classes of a model, and which is explained first: the positive one, or the most likely."""
     labels, point = answers.classifier.labels, answers.classifier.operating_point
     likely = max(seen.scores, key=seen.scores.get) if seen else labels[0]
-    return {"choices": labels, "value": point["positive_label"] if point else likely}
+    return {"choices": labels, "value": point.positive_label if point else likely}
 
 
 class Handlers:

@@ -1,10 +1,11 @@
 """What a model's repository says of it."""
 
-import json
 import re
 from dataclasses import dataclass
 
+from space.errors import UsageError
 from space.inference.repository import find_file
+from space.results import Results, read_results
 from space.web.model_choice import ModelId
 
 
@@ -18,7 +19,7 @@ class Counts:
     """
 
     prevalence: dict[str, float]
-    bins: list[list[int]]
+    bins: list[tuple[int, int]]
 
     def bin_of(self, probability: float) -> tuple[float, float, int, int]:
         """The bin that a probability falls into: its bounds, its images, and of how many it was true."""
@@ -50,35 +51,36 @@ class ModelFacts:
 
     @classmethod
     def load(cls, model: ModelId) -> "ModelFacts":
-        """Read them; a damaged or missing results.json counts as nothing known."""
-        card, results = (find_file(model.name, file, model.revision) for file in ("README.md", "results.json"))
-        text = card.read_text(encoding="utf-8") if card else ""
+        """Read them; a damaged or missing results.json tells nothing."""
+        card, path = (find_file(model.name, file, model.revision) for file in ("README.md", "results.json"))
+        text = _body(card.read_text(encoding="utf-8")) if card else ""
         try:
-            known = _known(json.loads(results.read_text(encoding="utf-8"))) if results else {}
-        except (ValueError, LookupError, TypeError, AttributeError):
-            known = {}
-        return cls(model, _plain(text), **known)
+            results = read_results(path) if path else None
+        except UsageError:
+            results = None
+        return cls.of(model, text, results) if results else cls(model, text)
+
+    @classmethod
+    def of(cls, model: ModelId, card: str, results: Results) -> "ModelFacts":
+        """Choose what the page tells of a model's results."""
+        positive, audit, called = results.positive_label, results.dataset.audit, None
+        counts = {
+            name: Counts(split.prevalence, split.bins)
+            for name, split in results.calibration.splits.items()
+            if name in ("validation", "test") and split.bins
+        }
+        if positive and (table := results.confusion.get("test", {}).get("operating_point")):
+            negative = 1 - results.labels.index(positive)
+            called = (table[negative][1 - negative], sum(table[negative]))
+        population = audit.about.get("population", "") if audit else ""
+        return cls(model, card, positive, population, called=called, **counts)
 
     def counted(self, probabilities: dict[str, float]) -> float:
         """The probability that is counted."""
         return probabilities[self.positive] if self.positive else max(probabilities.values())
 
 
-def _known(results: dict) -> dict:
-    positive = results["recipe"]["evaluation"]["positive_label"] or None
-    splits = results["calibration"]["splits"]
-    counts = {
-        name: Counts(dict(splits[name]["prevalence"]), [[int(n), int(k)] for n, k in splits[name]["bins"]])
-        for name in ("validation", "test")
-    }
-    called, about = None, results["dataset"].get("audit", {}).get("about", {})
-    if positive and (table := results["confusion"]["test"].get("operating_point")):
-        negative = 1 - results["labels"].index(positive)
-        called = (int(table[negative][1 - negative]), int(sum(table[negative])))
-    return {"positive": positive, "population": str(about.get("population", "")), "called": called, **counts}
-
-
-def _plain(card: str) -> str:
-    """A card without its front matter, its images, which lie elsewhere, and anything that is no Markdown."""
+def _body(card: str) -> str:
+    """A card without its front matter, its images, which lie elsewhere, and anything that is not Markdown."""
     body = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
     return re.sub(r"^!\[[^\n]*\n", "", body, flags=re.MULTILINE)

@@ -8,8 +8,9 @@ from PIL import Image
 
 from space.errors import XrayError
 from space.imaging.xray import read_xray
-from space.inference.classifier import Classifier, decide
+from space.inference.classifier import Classifier
 from space.inference.gradcam import overlay
+from space.inference.operating_point import OperatingPoint, decide
 from space.web.model_choice import ModelId
 from space.web.model_facts import ModelFacts
 from space.web.settings import Settings
@@ -120,15 +121,15 @@ class ModelService:
             sentences.append(self._experience(scores, texts))
         return "\n\n".join(sentence for sentence in sentences if sentence)
 
-    def _decision(self, point: dict, decided: str, scores: dict[str, float], texts: Texts) -> str:
+    def _decision(self, point: OperatingPoint, decided: str, scores: dict[str, float], texts: Texts) -> str:
         """What the operating point decides, why, and how often it is wrong."""
-        positive, rule = point["positive_label"], point["rule"]
+        positive, rule = point.positive_label, point.rule
         said = texts(
             "decision",
             label=decided,
             positive=positive,
             share=f"{scores[positive]:.1%}",
-            threshold=f"{point['threshold']:.1%}",
+            threshold=f"{point.threshold:.1%}",
             rule=texts("rule_youden") if rule == "youden" else rule,
         )
         if self.facts.called is None:

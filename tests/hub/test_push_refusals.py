@@ -50,7 +50,7 @@ def test_no_token_no_evaluation_no_folder_and_a_bad_name_are_usage_errors(hub, r
         assert (done.returncode, expected in done.stderr) == (2, True), done.stderr
     (run / "results.json").unlink()
     done = push(hub, "model", run, "someone/tiny")
-    assert (done.returncode, "without evaluation" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "has no results.json" in done.stderr) == (2, True), done.stderr
 
 
 def test_tampered_weights_are_not_published(hub, run):

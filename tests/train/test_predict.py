@@ -16,7 +16,8 @@ from PIL import Image
 
 from space.errors import ChestXrayError, UsageError, run_cli
 from space.imaging.xray import read_xray
-from space.inference.classifier import Classifier, decide
+from space.inference.classifier import Classifier
+from space.inference.operating_point import decide
 from tests.conftest import DEFAULT_MODEL, run_python
 from tests.phantoms import draw_phantom, write_images
 from tests.space.imaging.test_dicom import dicom_bytes

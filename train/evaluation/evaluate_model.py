@@ -12,7 +12,7 @@ from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
-from space.inference.classifier import decide
+from space.inference.operating_point import OperatingPoint, decide
 from train.data.duplicates import Fingerprint, find_copies, group_pairs, thumbnail
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.evaluation.calibration import Calibration, bin_counts, expected_calibration_error, negative_log_likelihood
@@ -55,13 +55,13 @@ class DecisionSpec:
     Attributes:
         labels: K class names in the order of the logits.
         positive: Index of the positive class of a binary task, else None.
-        point: `{"rule", "positive_label", "threshold"}`, or None where argmax decides.
+        point: None where argmax decides.
         calibration: What was folded into the model.
     """
 
     labels: list[str]
     positive: int | None
-    point: dict | None
+    point: OperatingPoint | None
     calibration: Calibration
 
     @property

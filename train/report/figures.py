@@ -136,7 +136,7 @@ def _point(shown: Shown) -> dict | None:
         return None
     ill, called = shown.answers.truth == positive, shown.decided == positive
     rates = {"sensitivity": called[ill].mean(), "specificity": (~called)[~ill].mean()}
-    threshold, name = (shown.task.point["threshold"], "operating point") if shown.task.point else (0.5, "argmax")
+    threshold, name = (shown.task.point.threshold, "operating point") if shown.task.point else (0.5, "argmax")
     return rates | {"precision": ill[called].mean() if called.any() else 1.0, "name": f"{name} ({threshold:.3f})"}
 
 
@@ -168,6 +168,6 @@ def _histogram(axes: Axes, shown: Shown, k: int) -> None:
         scores = shown.answers.probabilities[shown.answers.truth == truth, k]
         axes.hist(scores, bins=np.linspace(0, 1, 26), alpha=0.5, label=f"truly {label}")
     if shown.task.point:
-        axes.axvline(shown.task.point["threshold"], color="black", linestyle="--", label="operating point")
+        axes.axvline(shown.task.point.threshold, color="black", linestyle="--", label="operating point")
     axes.set(title=f"{shown.split} split", xlabel=f"probability of {shown.task.labels[k]}", ylabel="images")
     axes.legend()

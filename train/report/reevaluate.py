@@ -1,8 +1,8 @@
 """Evaluate a finished run anew, with its weights, calibration and operating point as they are."""
 
 import csv
-import json
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from space.errors import UsageError, first_line
+from space.inference.operating_point import OperatingPoint
+from space.results import read_results
 from train.common.atomic_output import rewritten_whole
 from train.data.dataset import Data, load_data
 from train.data.pixel_cache import Normaliser, load_pixels
@@ -32,7 +34,7 @@ def reevaluate(args: Namespace) -> None:
         UsageError: The folder holds no finished run, or the dataset is not the one that it was trained on.
     """
     run: Path = args.evaluate_only.resolve()
-    recorded = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    recorded = asdict(read_results(run / "results.json"))
     data = load_data(args.dataset)
     _check_same(run, data, args)
     model, processor = _load(run)
@@ -85,4 +87,5 @@ def _task(recorded: dict, model) -> DecisionSpec:
     biases = np.array([calibration.get("biases", {}).get(label, 0.0) for label in labels])
     wanted = recorded["recipe"]["evaluation"]["positive_label"]
     positive = labels.index(wanted) if len(labels) == 2 else None
-    return DecisionSpec(labels, positive, model.config.operating_point, Calibration(calibration["temperature"], biases))
+    point = OperatingPoint.of_config(model.config.operating_point, labels)
+    return DecisionSpec(labels, positive, point, Calibration(calibration["temperature"], biases))

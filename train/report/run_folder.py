@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,8 @@ from torch import nn
 from transformers import AutoModelForImageClassification
 
 from space.inference.guard import FILE as GUARD_FILE
+from space.inference.operating_point import OperatingPoint
+from space.results import Results, write_results
 from train.data.dataset import Data
 from train.data.lung_masks import masked_images
 from train.data.pixel_cache import Normaliser, PixelDataset
@@ -39,7 +41,6 @@ from train.report.tables import (
     write_classification_report,
     write_confusion,
     write_history,
-    write_json,
     write_predictions,
 )
 
@@ -66,7 +67,7 @@ def finish_run(
     torch.backends.cudnn.allow_tf32 = False  # on a GPU "fp32" would else compute convolutions with 10 bits of mantissa
     model = AutoModelForImageClassification.from_pretrained(run.folder).to(device)
     task = _settle(run, model, pixels["validation"], normalise)
-    model.config.operating_point = task.point
+    model.config.operating_point = asdict(task.point) if task.point else None
     save(model, processor, run.folder)
     write_golden(run.folder / "golden.safetensors", model, normalise, run.recipe.model.image_size)
     (run.folder / "recipe.toml").write_text(run.recipe_text(), encoding="utf-8")
@@ -89,7 +90,7 @@ def _settle(run: RunSpec, model: nn.Module, validation: PixelDataset, normalise:
         return task
     scores = softmax(calibration.apply(logits.astype(np.float64)), axis=1)[:, run.positive]
     threshold = choose_threshold(wanted.operating_point, truth == run.positive, scores)
-    point = {"rule": wanted.operating_point, "positive_label": labels[run.positive], "threshold": threshold}
+    point = OperatingPoint(wanted.operating_point, labels[run.positive], threshold)
     return DecisionSpec(labels, run.positive, point, calibration)
 
 
@@ -162,7 +163,7 @@ def evaluate_run(
     results = facts | {
         "evaluated": datetime.now(UTC).isoformat(timespec="seconds"),
         "resamples": RESAMPLES,
-        "operating_point": task.point,
+        "operating_point": asdict(task.point) if task.point else None,
         **found,
         "external": others,
         **(_examine(subject, answers["test"]) if "test" in answers else {"saliency": None, "shortcuts": None}),
@@ -171,6 +172,7 @@ def evaluate_run(
     }
     images = subject.pixels[shown.split]
     results["samples"] = draw_mistakes(folder / "figures", shown, images, model, normalise, with_samples)
+    results = asdict(Results(**results))
     _write_tables(folder, subject.data, results, answers)
     (folder / "README.md").write_text(render_card(results), encoding="utf-8")
     return results
@@ -209,7 +211,7 @@ def _examine(subject: EvaluationInputs, answers: SplitPredictions) -> dict:
 
 
 def _write_tables(folder: Path, data: Data, results: dict, answers: dict[str, SplitPredictions]) -> None:
-    write_json(folder / "results.json", results)
+    write_results(folder / "results.json", Results(**results))
     write_predictions(folder / "predictions.csv", data, {name: one.probabilities for name, one in answers.items()})
     write_classification_report(folder / "classification_report.csv", results)
     write_confusion(folder / "confusion_matrix.csv", results)

@@ -1,18 +1,12 @@
 """The tables of a run folder."""
 
 import csv
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from train.data.dataset import Data
-
-
-def write_json(path: Path, values: dict) -> None:
-    """Write plain values as readable JSON (floats keep all their digits; NaN is refused)."""
-    path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_predictions(path: Path, data: Data, probabilities: dict[str, np.ndarray]) -> None:
@@ -70,8 +64,8 @@ def write_confusion(path: Path, results: dict) -> None:
 
 def write_history(path: Path, history: list[dict]) -> None:
     """Write history.csv: a row per epoch."""
-    names = list(dict.fromkeys(name for row in history for name in row))
-    _write(path, names, [[row.get(name, "") for name in names] for row in history])
+    names = [name for name in history[0] if history[0][name] is not None]
+    _write(path, names, [[row[name] for name in names] for row in history])
 
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence]) -> None:

@@ -8,7 +8,8 @@ from transformers import ResNetConfig, ResNetForImageClassification, ViTImagePro
 
 from space.errors import UsageError
 from space.imaging.xray import read_xray
-from space.inference.classifier import Classifier, decide
+from space.inference.classifier import Classifier
+from space.inference.operating_point import decide
 from tests.phantoms import draw_phantom
 
 
@@ -20,9 +21,9 @@ def classifier(run_folder) -> Classifier:
 def test_labels_and_operating_point_come_from_the_checkpoint(classifier):
     assert classifier.labels == ["NORMAL", "PNEUMONIA"]
     point = classifier.operating_point
-    assert point["positive_label"] == "PNEUMONIA"
-    assert 0 <= point["threshold"] <= 1
-    above, below = min(1, point["threshold"] + 1e-3), max(0, point["threshold"] - 1e-3)
+    assert point.positive_label == "PNEUMONIA"
+    assert 0 <= point.threshold <= 1
+    above, below = min(1, point.threshold + 1e-3), max(0, point.threshold - 1e-3)
     scores = np.array([[1 - above, above], [1 - below, below]])
     assert decide(scores, point, classifier.labels).tolist() == [1, 0]
 

@@ -72,7 +72,7 @@ def test_a_changed_model_is_another_model(run_folder, cache, tmp_path):
     (changed / "config.json").write_text(json.dumps(config))
     loaded = Classifier.load(changed)
     assert not is_recalled(loaded)
-    assert loaded.operating_point["threshold"] == 0.123
+    assert loaded.operating_point.threshold == 0.123
     weights = load_file(changed / "model.safetensors")
     head = next(name for name in weights if name.endswith("classifier.bias"))
     weights[head] += np.array([3.0, 0.0], np.float32)

@@ -46,8 +46,21 @@ def test_a_model_without_card_and_results(tmp_path):
     assert find_file(str(tmp_path), "guard.safetensors", None) is None
 
 
+def test_a_model_without_a_test_split_keeps_its_validation_counts_and_population(tmp_path):
+    results = json.loads((DEFAULT_MODEL / "results.json").read_text())
+    for parts in (results["splits"], results["confusion"], results["calibration"]["splits"]):
+        del parts["test"]
+    (tmp_path / "results.json").write_text(json.dumps(results | {"saliency": None, "shortcuts": None, "shift": []}))
+    facts = ModelFacts.load(ModelId(str(tmp_path)))
+    assert sum(n for n, _ in facts.validation.bins) == 524
+    assert (facts.positive, facts.test, facts.called) == ("PNEUMONIA", None, None)
+    assert facts.population.startswith("children of 1 to 5 years")
+
+
 def test_older_results_without_counts_are_no_obstacle(tmp_path):
     results = json.loads((DEFAULT_MODEL / "results.json").read_text())
     del results["calibration"]["splits"]["validation"]["bins"]
     (tmp_path / "results.json").write_text(json.dumps(results))
-    assert ModelFacts.load(ModelId(str(tmp_path))).validation is None
+    facts = ModelFacts.load(ModelId(str(tmp_path)))
+    assert facts.validation is None
+    assert sum(n for n, _ in facts.test.bins) == 624

@@ -69,7 +69,7 @@ def test_the_verdict_counts_what_came_true_in_validation_and_test(run_folder, ph
 
 def test_where_the_label_and_the_decision_differ_that_comes_first(run_folder, phantom):
     asked = answers(run_folder)
-    share = asked.classifier.operating_point["threshold"]
+    share = asked.classifier.operating_point.threshold
     seen = replace(asked.look(str(phantom)), doubt=None)
     agree = {"NORMAL": 0.0, "PNEUMONIA": 1.0}
     between = (0.5 + share) / 2

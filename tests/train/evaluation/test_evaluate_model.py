@@ -8,6 +8,7 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 from torch import nn
 
+from space.inference.operating_point import OperatingPoint
 from train.data.lung_masks import MaskedImages, masked_images
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.evaluation.calibration import Calibration
@@ -22,7 +23,7 @@ NORMALISE = Normaliser(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), torch.de
 LABELS = ["NORMAL", "PNEUMONIA"]
 
 
-def task(point: dict | None = None, temperature: float = 1.0) -> DecisionSpec:
+def task(point: OperatingPoint | None = None, temperature: float = 1.0) -> DecisionSpec:
     return DecisionSpec(LABELS, 1, point, Calibration(temperature, np.zeros(2)))
 
 
@@ -97,7 +98,7 @@ def test_a_subgroup_that_is_a_class_is_left_out():
 
 
 def test_confusion_counts_every_rule():
-    point = {"rule": "youden", "positive_label": "PNEUMONIA", "threshold": 0.2}
+    point = OperatingPoint("youden", "PNEUMONIA", 0.2)
     one = answers(0)
     found = evaluate(task(point), {"test": one})["confusion"]["test"]
     called = one.probabilities[:, 1] >= 0.2
@@ -122,7 +123,7 @@ def test_calibration_is_told_before_and_after_with_prevalence():
 
 
 def test_a_threshold_that_does_not_hold_on_test_is_named():
-    point = {"rule": "youden", "positive_label": "PNEUMONIA", "threshold": 0.5}
+    point = OperatingPoint("youden", "PNEUMONIA", 0.5)
     same = evaluate(task(point), {"validation": answers(2), "test": answers(3)})
     moved = evaluate(task(point), {"validation": answers(2), "test": answers(3, shift=2.0)})
     assert same["shift"] == []

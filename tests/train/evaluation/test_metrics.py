@@ -3,7 +3,6 @@ import pytest
 from scipy.special import softmax
 from sklearn import metrics as sk
 
-from space.inference.classifier import decide
 from train.config.decision_rule import is_rule
 from train.evaluation.bootstrap import bootstrap, decision_metrics, probability_metrics
 from train.evaluation.calibration import (
@@ -181,13 +180,6 @@ def test_a_sensitivity_is_reached_and_no_specificity_is_given_away(least):
 def test_rules_of_operating_points():
     assert all(map(is_rule, ["argmax", "youden", "sensitivity>=0.95", "sensitivity>=1.0"]))
     assert not any(map(is_rule, ["", "sensitivity", "sensitivity>=2.0", "sensitivity>=0.95 ", "specificity>=0.9"]))
-
-
-def test_decisions_follow_the_operating_point_or_argmax():
-    probabilities = np.array([[0.6, 0.4], [0.4, 0.6], [0.8, 0.2]])
-    point = {"rule": "youden", "positive_label": "b", "threshold": 0.3}
-    assert decide(probabilities, None, ["a", "b"]).tolist() == [0, 1, 0]
-    assert decide(probabilities, point, ["a", "b"]).tolist() == [1, 1, 0]
 
 
 def drawn_from(honest: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
+from space.inference.operating_point import OperatingPoint
 from tests.conftest import REPOSITORY, TINY_RECIPE
 from train.config.recipe import load_recipe
 from train.evaluation.calibration import Calibration
@@ -29,7 +30,7 @@ def answers(seed: int, classes: int) -> SplitPredictions:
 def make_results(classes: int = 2, test: bool = True, examined: bool = True, external: bool = True, **changes) -> dict:
     """What a run would record, from seeded scores."""
     labels = ["NORMAL", "PNEUMONIA", "COVID-19"][:classes]
-    point = {"rule": "youden", "positive_label": "PNEUMONIA", "threshold": 0.4321} if classes == 2 else None
+    point = OperatingPoint("youden", "PNEUMONIA", 0.4321) if classes == 2 else None
     task = DecisionSpec(labels, 1 if classes == 2 else None, point, Calibration(1.25, np.zeros(classes)))
     splits = {"validation": answers(0, classes)} | ({"test": answers(1, classes)} if test else {})
     row = {"epoch": 2, "step": 20, "train_loss": 0.4, "learning_rate": 0.001, "validation_loss": 0.5}
@@ -81,7 +82,8 @@ def make_results(classes: int = 2, test: bool = True, examined: bool = True, ext
         "dataset": dataset, "images": {"train": 400, "validation": 120} | ({"test": 120} if test else {}),
         "train_seconds": 120.0, "selection": {"metric": "robust_auroc", "stopped": ""} | row,
         "history": [row | {"epoch": 1, "step": 10}, row], "environment": {"device": "CPU", "torch": "2"},
-        "evaluated": "2026-01-01T00:00:00+00:00", "resamples": 2000, "operating_point": point, **found,
+        "evaluated": "2026-01-01T00:00:00+00:00", "resamples": 2000, **found,
+        "operating_point": asdict(point) if point else None,
         "external": {"others": other} if external else {},
         "saliency": {"lung_energy": energy, "randomisation": stages} if test and examined else None,
         "shortcuts": dict.fromkeys(["lungs_removed", "frame_only"], control) if test and examined else None,
