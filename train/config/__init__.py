@@ -1,4 +1,4 @@
-"""Recipes: strict TOML in, checked dataclasses out.
+"""Recipes: strict TOML in, checked dataclasses out. Nothing here imports torch.
 
-May import: space.
+May import: space, train.common.
 """

@@ -1,167 +1,177 @@
 """Recipes: everything that decides a training run, as frozen dataclasses read from strict TOML.
 
-A key with a default may be left out; the default is always "off" or the common value.
+Each key stands below with its default, the values that it may have, and what it means. A key with a default may be
+left out of a recipe; the default is always "off" or the common value.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.dataclasses import dataclass
 
 from space.errors import UsageError
-from train.config.decision_rule import ALLOWED, is_rule
-from train.config.strict_toml import check_keys, dump_section, parse_section, parse_value, read_toml
+from train.common.arguments import did_you_mean
+from train.config.decision_rule import check_rule
+from train.config.strict_toml import (
+    STRICT,
+    check_keys,
+    check_order,
+    check_pair,
+    dump_section,
+    parse_section,
+    parse_value,
+    read_toml,
+)
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
+Count = Annotated[int, Field(ge=1, le=100_000)]
+CountOrOff = Annotated[int, Field(ge=0, le=100_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareBelowOne = Annotated[float, Field(ge=0, le=0.99)]
+NotNegative = Annotated[float, Field(ge=0)]
+Factor = Annotated[float, Field(ge=0.1, le=10)]
+AreaShare = Annotated[float, Field(ge=0, le=0.5)]
+# [smallest, largest]
+FactorRange = Annotated[tuple[Factor, Factor], BeforeValidator(check_pair), AfterValidator(check_order)]
+AreaRange = Annotated[tuple[AreaShare, AreaShare], BeforeValidator(check_pair), AfterValidator(check_order)]
+Trainable = Literal["all", "last-stage", "head"]
 
-@dataclass(frozen=True)
+
+@dataclass(**STRICT)
 class ModelRecipe:
-    """Which network is trained.
-
-    Attributes:
-        architecture: Name of a timm model, or of one of the chest CNNs in `train.models.factory`.
-        image_size: Height and width in pixels that images are squeezed to (aspect ratio not kept).
-        dropout: Dropout rate before the last layer of a timm model, in [0, 1); chest CNNs carry their own.
-        trainable: "all" weights, the "last-stage" of the features and the head, or the "head" alone (linear probe).
-    """
+    """Which network is trained."""
 
     architecture: str
-    image_size: int
-    dropout: float = 0.0
-    trainable: str = "all"
+    """Name of a timm model, or of one of the chest CNNs in `train.models.factory`."""
+    image_size: Annotated[int, Field(ge=32, le=4096)]
+    """Height and width in pixels that images are squeezed to (aspect ratio not kept)."""
+    dropout: ShareBelowOne = 0.0
+    """Dropout rate before the last layer of a timm model; chest CNNs bring their own."""
+    trainable: Trainable = "all"
+    """All weights; the last stage of the features and the head; or the head alone (linear probe)."""
 
 
-@dataclass(frozen=True)
+@dataclass(**STRICT)
 class TrainingRecipe:
-    """How it is optimised.
+    """How it is optimised."""
 
-    Attributes:
-        epochs: Passes over the training split.
-        batch_size: Images per forward pass and process.
-        optimizer: "adamw", "adam", "adamax", "rmsprop" or "sgd" (with Nesterov momentum of 0.9).
-        learning_rate: Peak learning rate.
-        schedule: "cosine" down to 0, "constant", "one-cycle" (Smith & Topin, arXiv:1708.07120), or "plateau" (lowered
-            when the selection metric stops improving; see `ControlRecipe`).
-        warmup_epochs: Linear warm-up, in epochs ("one-cycle" brings its own).
-        weight_decay: On weights of two or more dimensions (no biases, no norms).
-        accumulation_steps: Batches whose gradients are averaged into one optimiser step.
-        clip_norm: Largest norm of the gradient; 0 does not clip.
-        label_smoothing: Share of the target spread over all classes, in [0, 1).
-        ema_decay: Decay per step of an exponential moving average of the weights, which then is what is validated and
-            kept; 0 is off.
-        class_balance: "none"; "weighted-loss" (by inverse class frequency); "balanced-sampling" (every class equally
-            often, with replacement); "oversample" (images of smaller classes are repeated as augmented copies until
-            the classes are equal; the originals are then shown as they are).
-        precision: "auto" takes bf16 where the processor computes in it, else fp32; or "fp32", "bf16", "fp16".
-        compile: Compile the network with torch.compile.
-        tracker: Where curves are logged: "tensorboard", "trackio", "wandb" or "none".
-    """
-
-    epochs: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    schedule: str
-    warmup_epochs: float = 0.0
-    weight_decay: float = 0.0
-    accumulation_steps: int = 1
-    clip_norm: float = 0.0
-    label_smoothing: float = 0.0
-    ema_decay: float = 0.0
-    class_balance: str = "none"
-    precision: str = "auto"
+    epochs: Count
+    """Passes over the training split."""
+    batch_size: Count
+    """Images per forward pass and process."""
+    optimizer: Literal["adamw", "adam", "adamax", "rmsprop", "sgd"]
+    """"sgd" has Nesterov momentum of 0.9."""
+    learning_rate: Annotated[float, Field(ge=1e-12)]
+    """Peak learning rate."""
+    schedule: Literal["cosine", "constant", "one-cycle", "plateau"]
+    """"cosine" goes down to 0. "one-cycle" is Smith & Topin's (arXiv:1708.07120). "plateau" lowers the rate when the
+    selection metric stops improving (see `ControlRecipe`)."""
+    warmup_epochs: NotNegative = 0.0
+    """Linear warm-up, in epochs ("one-cycle" brings its own)."""
+    weight_decay: NotNegative = 0.0
+    """Of weights with two or more dimensions (not of biases and norms)."""
+    accumulation_steps: Count = 1
+    """Batches whose gradients are averaged into one optimiser step."""
+    clip_norm: NotNegative = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    label_smoothing: ShareBelowOne = 0.0
+    """Share of the target that is spread over all classes."""
+    ema_decay: Annotated[float, Field(ge=0, le=0.999999)] = 0.0
+    """Decay per step of an exponential moving average of the weights. The average is then validated and kept; 0 is
+    off."""
+    class_balance: Literal["none", "weighted-loss", "balanced-sampling", "oversample"] = "none"
+    """"weighted-loss" weights by inverse class frequency. "balanced-sampling" draws every class equally often, with
+    replacement. "oversample" repeats images of smaller classes as augmented copies until the classes are equal, and
+    shows the originals unchanged."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """"auto" takes bf16 where the processor computes in it, else fp32 (on a GPU fp16)."""
     compile: bool = False
-    tracker: str = "tensorboard"
+    """Compile the network with torch.compile."""
+    tracker: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"
+    """Where training curves are logged."""
 
 
-@dataclass(frozen=True)
+@dataclass(**STRICT)
 class ControlRecipe:
-    """Which weights are kept, when training ends early, when state is saved.
+    """Which weights are kept, when training ends early, when its state is saved."""
 
-    Attributes:
-        selection: The validation metric that chooses the weights: "auroc", "accuracy", "loss", or "robust-auroc", the
-            mean of the AUROC on validation and on its corrupted copy (`train.data.corruption`).
-        selection_tolerance: The weights kept are the latest whose metric lies within this of the best; smaller
-            differences are noise on a few hundred images, and later weights have been cooled further.
-        early_stopping_epochs: Stop after this many epochs without a better metric; 0 is off.
-        plateau_epochs: With schedule "plateau": epochs without a better metric before the learning rate is lowered.
-        plateau_factor: What it is multiplied by.
-        plateau_rollback: Whether the best weights so far are then loaded again.
-        minimum_learning_rate: What it is never lowered below.
-        ask_after_epochs: After this many epochs ask on the terminal whether to go on; 0 never asks.
-        ask_default: What happens where there is no terminal: "continue" or "stop".
-        checkpoint_steps: Save the state of training every so many steps, besides the end of each epoch; 0 is off.
-    """
-
-    selection: str = "auroc"
-    selection_tolerance: float = 0.0
-    early_stopping_epochs: int = 0
-    plateau_epochs: int = 2
-    plateau_factor: float = 0.5
+    selection: Literal["auroc", "robust-auroc", "accuracy", "loss"] = "auroc"
+    """The validation metric that chooses the weights. "robust-auroc" is the mean of the AUROC on validation and on its
+    corrupted copy (`train.data.corruption`)."""
+    selection_tolerance: Share = 0.0
+    """The latest weights whose metric lies within this of the best are kept. Smaller differences are noise on a few
+    hundred images, and later weights were trained at a lower learning rate."""
+    early_stopping_epochs: CountOrOff = 0
+    """Stop after this many epochs without a better metric; 0 is off."""
+    plateau_epochs: Count = 2
+    """With schedule "plateau": epochs without a better metric before the learning rate is lowered."""
+    plateau_factor: Annotated[float, Field(ge=0.001, le=0.999)] = 0.5
+    """The learning rate is multiplied by this."""
     plateau_rollback: bool = False
-    minimum_learning_rate: float = 0.0
-    ask_after_epochs: int = 0
-    ask_default: str = "continue"
-    checkpoint_steps: int = 0
+    """Whether the best weights so far are then loaded again."""
+    minimum_learning_rate: NotNegative = 0.0
+    """The learning rate is never lowered below this."""
+    ask_after_epochs: CountOrOff = 0
+    """After this many epochs, ask on the terminal whether to go on; 0 never asks."""
+    ask_default: Literal["continue", "stop"] = "continue"
+    """What happens where there is no terminal."""
+    checkpoint_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    """Save the state of training every so many steps, besides the end of each epoch; 0 is off."""
 
 
-@dataclass(frozen=True)
+@dataclass(**STRICT)
 class AugmentationRecipe:
-    """Random changes to each training image; by default none.
+    """Random changes to each training image; by default none."""
 
-    Attributes:
-        rotation_degrees: Rotation, uniform in +- this.
-        shift: Shift along each axis as a share of its length, uniform in +- this.
-        zoom: Range of the magnification, log-uniform (above 1 crops).
-        stretch: Range of the width-to-height change, log-uniform.
-        flip_probability: Chance of a left-right flip.
-        gamma: Range of the exponent on intensities in [0, 1], log-uniform.
-        contrast: Contrast around the image's mean, uniform in 1 +- this.
-        brightness: Added intensity, uniform in +- this, in units of the full range.
-        blur_sigma: Largest Gaussian blur in pixels, uniform from 0.
-        noise_std: Largest standard deviation of Gaussian noise, uniform from 0, in units of the full range.
-        erase_probability: Chance that one rectangle is replaced by the image's mean.
-        erase_area: Range of that rectangle's share of the image.
-    """
-
-    rotation_degrees: float = 0.0
-    shift: float = 0.0
-    zoom: tuple[float, float] = (1.0, 1.0)
-    stretch: tuple[float, float] = (1.0, 1.0)
-    flip_probability: float = 0.0
-    gamma: tuple[float, float] = (1.0, 1.0)
-    contrast: float = 0.0
-    brightness: float = 0.0
-    blur_sigma: float = 0.0
-    noise_std: float = 0.0
-    erase_probability: float = 0.0
-    erase_area: tuple[float, float] = (0.02, 0.2)
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Rotation, uniform in +- this."""
+    shift: Share = 0.0
+    """Shift along each axis as a share of its length, uniform in +- this."""
+    zoom: FactorRange = (1.0, 1.0)
+    """Range of the magnification, log-uniform (above 1 crops)."""
+    stretch: FactorRange = (1.0, 1.0)
+    """Range of the change in width / height, log-uniform."""
+    flip_probability: Share = 0.0
+    """Chance of a left-right flip."""
+    gamma: FactorRange = (1.0, 1.0)
+    """Range of the exponent on intensities in [0, 1], log-uniform."""
+    contrast: Share = 0.0
+    """Contrast around the image's mean, uniform in 1 +- this."""
+    brightness: Share = 0.0
+    """Added intensity, uniform in +- this, in units of the full range."""
+    blur_sigma: Annotated[float, Field(ge=0, le=50)] = 0.0
+    """Largest Gaussian blur in pixels, uniform from 0."""
+    noise_std: Share = 0.0
+    """Largest standard deviation of Gaussian noise, uniform from 0, in units of the full range."""
+    erase_probability: Share = 0.0
+    """Chance that one rectangle is replaced by the image's mean."""
+    erase_area: AreaRange = (0.02, 0.2)
+    """Range of that rectangle's share of the image."""
 
 
-@dataclass(frozen=True)
+@dataclass(**STRICT)
 class EvaluationRecipe:
-    """How scores become decisions.
-
-    Attributes:
-        positive_label: The class that a binary task looks for ("" for tasks with more classes).
-        operating_point: "argmax"; "youden", which maximises sensitivity + specificity on validation; or, for example,
-            "sensitivity>=0.95", the highest specificity on validation at such a sensitivity.
-        calibration: "temperature"; "temperature-and-bias", which also fits the frequency of the classes in validation
-            (on chest-xray-pneumonia that raised the calibration error on test from 0.053 to 0.160); or "none".
-        test: Whether the finished run reads the test split. A study of many runs does that once, at its end.
-        known_of_test: What was known of the test data when the recipe was written, in a sentence for the card.
-    """
+    """How scores become decisions."""
 
     positive_label: str = ""
-    operating_point: str = "argmax"
-    calibration: str = "temperature"
+    """The class that a binary task looks for ("" for tasks with more classes)."""
+    operating_point: Annotated[str, AfterValidator(check_rule)] = "argmax"
+    """"argmax"; "youden", which maximises sensitivity + specificity on validation; or, for example,
+    "sensitivity>=0.95", the highest specificity on validation at such a sensitivity."""
+    calibration: Literal["temperature", "temperature-and-bias", "none"] = "temperature"
+    """"temperature-and-bias" also fits the frequency of the classes in validation (on chest-xray-pneumonia that raised
+    the calibration error on test from 0.053 to 0.160)."""
     test: bool = True
+    """Whether the finished run reads the test split. A study of many runs does that once, at its end."""
     known_of_test: str = ""
+    """What was known of the test data when the recipe was written, in a sentence for the card."""
 
 
-@dataclass(frozen=True)
+@dataclass(**STRICT)
 class Recipe:
     """A whole recipe; see the sections."""
 
@@ -181,51 +191,9 @@ class Recipe:
         return "\n".join(dump_section(name, asdict(getattr(self, name))) for name in SECTIONS)
 
 
-SECTIONS = {
-    "model": ModelRecipe,
-    "training": TrainingRecipe,
-    "control": ControlRecipe,
-    "augmentation": AugmentationRecipe,
-    "evaluation": EvaluationRecipe,
-}
+SECTIONS = {field.name: field.type for field in fields(Recipe) if field.name != "name"}
+KEYS = {name: [field.name for field in fields(kind)] for name, kind in SECTIONS.items()}
 REQUIRED_SECTIONS = ["model", "training"]
-CHOICES = {
-    "trainable": ("all", "last-stage", "head"),
-    "optimizer": ("adamw", "adam", "adamax", "rmsprop", "sgd"),
-    "schedule": ("cosine", "constant", "one-cycle", "plateau"),
-    "class_balance": ("none", "weighted-loss", "balanced-sampling", "oversample"),
-    "precision": ("auto", "fp32", "bf16", "fp16"),
-    "tracker": ("tensorboard", "trackio", "wandb", "none"),
-    "selection": ("auroc", "robust-auroc", "accuracy", "loss"),
-    "ask_default": ("continue", "stop"),
-    "calibration": ("temperature", "temperature-and-bias", "none"),
-}
-LIMITS = {
-    "image_size": (32, 4096),
-    "dropout": (0.0, 0.99),
-    **dict.fromkeys(("epochs", "batch_size", "accumulation_steps", "plateau_epochs"), (1, 100_000)),
-    **dict.fromkeys(("warmup_epochs", "weight_decay", "clip_norm", "minimum_learning_rate"), (0.0, math.inf)),
-    "learning_rate": (1e-12, math.inf),
-    "label_smoothing": (0.0, 0.99),
-    "ema_decay": (0.0, 0.999999),
-    "selection_tolerance": (0.0, 1.0),
-    "early_stopping_epochs": (0, 100_000),
-    "plateau_factor": (0.001, 0.999),
-    "ask_after_epochs": (0, 100_000),
-    "checkpoint_steps": (0, 100_000_000),
-    "rotation_degrees": (0.0, 180.0),
-    "shift": (0.0, 1.0),
-    "zoom": (0.1, 10.0),
-    "stretch": (0.1, 10.0),
-    "flip_probability": (0.0, 1.0),
-    "gamma": (0.1, 10.0),
-    "contrast": (0.0, 1.0),
-    "brightness": (0.0, 1.0),
-    "blur_sigma": (0.0, 50.0),
-    "noise_std": (0.0, 1.0),
-    "erase_probability": (0.0, 1.0),
-    "erase_area": (0.0, 0.5),
-}
 
 
 def find_recipe(name_or_path: str) -> Path:
@@ -237,8 +205,9 @@ def find_recipe(name_or_path: str) -> Path:
     for path in (RECIPES / f"{name_or_path}.toml", Path(name_or_path)):
         if path.is_file():
             return path
-    names = ", ".join(sorted(path.stem for path in RECIPES.glob("*.toml")))
-    raise UsageError(f"no recipe {name_or_path!r}. Name one of: {names}; or the path of a .toml file.")
+    names = sorted(path.stem for path in RECIPES.glob("*.toml"))
+    hint = did_you_mean(name_or_path, names) or "."
+    raise UsageError(f"no recipe {name_or_path!r}{hint} Recipes are: {', '.join(names)}; or the path of a .toml file.")
 
 
 def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
@@ -250,7 +219,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
             them, strings also without quotes.
 
     Raises:
-        UsageError: The file is no TOML; a section or key is unknown, missing, of a wrong type or out of range; or
+        UsageError: The file is not TOML; a section or key is unknown, missing, of a wrong type or out of range; or
             settings contradict each other. The message names what is allowed.
     """
     tree = read_toml(path)
@@ -260,13 +229,9 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         if isinstance(table := tree.setdefault(section, {}), dict):
             table[key] = value
     sections = {
-        name: parse_section(f"{path.name} [{name}]", kind, tree.get(name, {}), LIMITS, CHOICES)
-        for name, kind in SECTIONS.items()
+        name: parse_section(f"{path.name} [{name}]", kind, tree.get(name, {})) for name, kind in SECTIONS.items()
     }
     recipe = Recipe(path.stem, **sections)
-    if not is_rule(recipe.evaluation.operating_point):
-        point = recipe.evaluation.operating_point
-        raise UsageError(f"{path.name} [evaluation]: operating_point = {point!r}; it must be one of: {ALLOWED}.")
     if recipe.control.ask_after_epochs and recipe.training.schedule not in ("constant", "plateau"):
         raise UsageError(
             f"{path.name}: ask_after_epochs lets a person change how long training takes, which schedule = "
@@ -280,8 +245,14 @@ def _parse_change(change: str) -> tuple[str, str, Any]:
     """Split `section.key=value` or `key=value` into section, key and value."""
     name, equals, text = change.partition("=")
     section, _, key = name.strip().rpartition(".")
-    owners = [owner for owner, kind in SECTIONS.items() if key in {field.name for field in fields(kind)}]
-    if not equals or not owners or (section and section not in owners):
-        known = "; ".join(f"{owner}: {', '.join(f.name for f in fields(kind))}" for owner, kind in SECTIONS.items())
-        raise UsageError(f"--set {change}: it must be key=value with a key of a recipe. Keys are: {known}.")
-    return section or owners[0], key, parse_value(text.strip())
+    if not equals:
+        raise UsageError(f"--set {change}: write it as key=value, for example --set epochs=5.")
+    owner = next((owner for owner, keys in KEYS.items() if key in keys), None)
+    if owner is None:
+        if similar := did_you_mean(key, [key for keys in KEYS.values() for key in keys]):
+            raise UsageError(f"--set {change}: unknown key {key}{similar} All keys: train/config/recipe.py.")
+        listed = "; ".join(f"{owner}: {', '.join(keys)}" for owner, keys in KEYS.items())
+        raise UsageError(f"--set {change}: unknown key {key}. Keys are: {listed}.")
+    if section not in ("", owner):
+        raise UsageError(f"--set {change}: {key} belongs to [{owner}]; write {key}={text.strip()}.")
+    return owner, key, parse_value(text.strip())

@@ -1,24 +1,27 @@
 """Frozen dataclasses from TOML, strictly: unknown or missing keys, wrong types and values out of range are errors."""
 
 import json
-import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
+
+from pydantic import ConfigDict, ValidationError
 
 from space.errors import UsageError
+from train.common.arguments import did_you_mean
 
-Limits = Mapping[str, tuple[float, float]]
-Choices = Mapping[str, tuple[str, ...]]
+Section = TypeVar("Section")
+# How the pydantic dataclasses that stand for tables are declared. Strict: 1 is not true, "1" is not a number.
+STRICT = {"frozen": True, "config": ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises:
-        UsageError: It is missing, not UTF-8, or no TOML.
+        UsageError: It is missing, not UTF-8, or not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -28,50 +31,68 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def check_keys(where: str, table: Any, allowed: list[str], required: list[str]) -> None:
+def check_keys(where: str, table: Any, allowed: Sequence[str], required: Sequence[str]) -> None:
     """Check the keys of a table.
 
+    Args:
+        where: What errors call the table.
+        table: The table.
+        allowed: The keys that it may have.
+        required: The keys that it must have.
+
     Raises:
-        UsageError: `table` is no table, has a key that is not in `allowed`, or lacks one of `required`.
+        UsageError: `table` is not a table, has a key that is not in `allowed`, or lacks one of `required`.
     """
     if not isinstance(table, dict):
         raise UsageError(f"{where} must be a table with the keys: {', '.join(allowed)}.")
-    for problem, keys in (("unknown", set(table) - set(allowed)), ("missing", set(required) - set(table))):
-        if keys:
-            needed = f"Required: {', '.join(required)}. " if required else ""
-            raise UsageError(f"{where}: {problem} {', '.join(sorted(keys))}. {needed}Allowed: {', '.join(allowed)}.")
+    for key in sorted(set(table) - set(allowed)):
+        hint = did_you_mean(key, allowed) or f". Allowed: {', '.join(allowed)}."
+        raise UsageError(f"{where}: unknown key {key}{hint}")
+    if missing := sorted(set(required) - set(table)):
+        raise UsageError(f"{where}: missing {', '.join(missing)}. Required: {', '.join(required)}.")
 
 
-def parse_section(where: str, kind: type, table: Any, limits: Limits, choices: Choices) -> Any:
+def parse_section(where: str, kind: type[Section], table: Any) -> Section:
     """Make a dataclass of a table; fields without a default must be there.
 
     Args:
         where: What errors call the table.
-        kind: A dataclass of str, int, float, bool and tuple[float, float] fields.
+        kind: A pydantic dataclass declared with `STRICT`.
         table: The table.
-        limits: Smallest and largest value of numbers by key; of a range both ends, in order.
-        choices: Allowed strings by key.
 
     Raises:
         UsageError: The table does not fit; the message names what is allowed.
     """
-    known = fields(kind)
-    check_keys(where, table, [field.name for field in known], [f.name for f in known if f.default is MISSING])
-    values = {
-        field.name: _typed(f"{where} {field.name}", field.type, table[field.name])
-        for field in known
-        if field.name in table
-    }
-    for key, value in values.items():
-        if key in choices and value not in choices[key]:
-            raise UsageError(f"{where} {key} = {value!r}; it must be one of: {', '.join(choices[key])}.")
-        if key in limits:
-            _check_limits(f"{where} {key}", value, limits[key])
-    return kind(**values)
+    keys = fields(kind)
+    check_keys(where, table, [key.name for key in keys], [key.name for key in keys if key.default is MISSING])
+    try:
+        return kind(**table)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+    key, *place = problem["loc"]
+    allowed = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    choices = get_args(next(field.type for field in keys if field.name == key))
+    hint = did_you_mean(table[key], choices) if problem["type"] == "literal_error" else ""
+    who = "Each" if place else "It"  # of the ends of a range
+    raise UsageError(f"{where} {key} = {table[key]!r}{hint or '.'} {who} must be {allowed}.")
+
+
+def check_pair(value: Any) -> tuple[Any, Any]:
+    """Turn a list of two into a tuple, for pydantic's `BeforeValidator`."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError("a list of two numbers")
+    return tuple(value)
+
+
+def check_order(value: tuple[float, float]) -> tuple[float, float]:
+    """Refuse a range whose ends are swapped, for pydantic's `AfterValidator`."""
+    if value[0] > value[1]:
+        raise ValueError("a range with the smaller end first")
+    return value
 
 
 def parse_value(text: str) -> Any:
-    """Read a value as TOML writes it; what is none, such as a bare word, is taken as a string."""
+    """Read a value as TOML writes it; anything else, such as a bare word, is taken as a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -87,24 +108,3 @@ def _dump(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_dump, value))}]"
     return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
-
-
-def _typed(where: str, kind: Any, value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and is_number:
-        return float(value)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    if kind == tuple[float, float] and isinstance(value, list) and len(value) == 2:
-        return tuple(_typed(where, float, item) for item in value)
-    expected = "a list of two numbers" if kind == tuple[float, float] else f"of type {kind.__name__}"
-    raise UsageError(f"{where} = {value!r}; it must be {expected}.")
-
-
-def _check_limits(where: str, value: Any, limits: tuple[float, float]) -> None:
-    low, high = limits
-    ends = value if isinstance(value, tuple) else (value, value)
-    if not low <= ends[0] <= ends[1] <= high or math.isinf(ends[1]):
-        shown = list(value) if isinstance(value, tuple) else value
-        order = ", the smaller end first" if isinstance(value, tuple) else ""
-        raise UsageError(f"{where} = {shown}; it must lie between {low:g} and {high:g}{order}.")

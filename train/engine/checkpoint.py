@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from space.errors import ChestXrayError
+from train.common.checkpoint_folder import list_checkpoints
 
 KEPT = 2
 FACTS, TENSORS = "state.json", "state.safetensors"
@@ -33,16 +34,6 @@ class Checkpoint:
     step: int
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
-
-
-def checkpoints_of(run: Path) -> Path:
-    """Where a run folder in the making keeps its checkpoints."""
-    return run / "checkpoints"
-
-
-def has_checkpoint(run: Path) -> bool:
-    """Whether there is something to resume from."""
-    return bool(_steps(checkpoints_of(run)))
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -105,7 +96,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     Raises:
         ChestXrayError: There are checkpoints, but all are damaged.
     """
-    steps, damaged = _steps(folder), []
+    steps, damaged = list_checkpoints(folder), []
     for path in reversed(steps):
         try:
             found = json.loads((path / FACTS).read_text())
@@ -149,13 +140,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _steps(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*") if path.suffix != ".partial")
-
-
 def _prune(folder: Path, kept: dict[str, str] | None) -> None:
     """Remove all but the last checkpoints, and the weights that none of them refers to."""
-    steps = _steps(folder)
+    steps = list_checkpoints(folder)
     for path in steps[:-KEPT]:
         shutil.rmtree(path, ignore_errors=True)
     needed = [kept]

@@ -29,7 +29,7 @@ class RunSpec:
         changes: The command line's `--set key=value`.
         data: The dataset.
         seed, init, max_steps: As on the command line.
-        precision: accelerate's mixed precision: "no", "bf16" or "fp16".
+        mixed_precision: As accelerate names it: "no", "bf16" or "fp16".
         processes: Number of processes; each takes its own batches.
         with_samples: Whether images of single patients may be published with the run.
     """
@@ -42,7 +42,7 @@ class RunSpec:
     seed: int
     init: str
     max_steps: int | None
-    precision: str
+    mixed_precision: str
     processes: int
     with_samples: bool = False
 
@@ -67,7 +67,7 @@ class RunSpec:
     @property
     def precision_name(self) -> str:
         """The precision of training, as people name it."""
-        return "fp32" if self.precision == "no" else self.precision
+        return "fp32" if self.mixed_precision == "no" else self.mixed_precision
 
     @property
     def recipe_name(self) -> str:
@@ -94,7 +94,7 @@ class RunSpec:
     def identity(self) -> dict:
         """What an interrupted run must agree on to be gone on with, as plain JSON values."""
         settings = {"seed": self.seed, "init": self.init, "max_steps": self.max_steps}
-        where = {"precision": self.precision, "processes": self.processes}
+        where = {"precision": self.mixed_precision, "processes": self.processes}
         values = {"recipe": self.recipe.to_dict(), "dataset": self.data.fingerprint} | settings | where
         return json.loads(json.dumps(values))
 

@@ -1,7 +1,6 @@
-"""What the machine offers: threads, precision, trackers."""
+"""What the machine offers: threads and precision."""
 
 import os
-from importlib.util import find_spec
 
 import torch
 
@@ -39,13 +38,3 @@ def mixed_precision(wanted: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     cpu = torch.cpu.get_capabilities()
     return "bf16" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else "no"
-
-
-def check_tracker(name: str) -> None:
-    """Refuse a tracker that is not installed, about which accelerate only warns.
-
-    Raises:
-        UsageError: It is not.
-    """
-    if name != "none" and find_spec(name) is None:
-        raise UsageError(f'tracker = "{name}" needs a package: pip install {name}. Or use "tensorboard" or "none".')

@@ -26,6 +26,7 @@ from space.errors import UsageError
 from train.batches.augmentation import Augmenter
 from train.batches.sampler import AUGMENTATION, DROPOUT, random_seed
 from train.batches.training_batches import Batch, TrainingBatches
+from train.common.checkpoint_folder import checkpoints_of
 from train.engine import checkpoint as disk
 from train.engine.control import Control, ControlState, Decision
 from train.engine.cpu_kernels import avoid_slow_kernels
@@ -245,7 +246,7 @@ class Trainer:
 
     def _write(self, write: Callable, *values: Any) -> Any:
         """Write to the checkpoints' folder on the main process."""
-        return write(disk.checkpoints_of(self.job.folder), *values) if self.accelerator.is_main_process else None
+        return write(checkpoints_of(self.job.folder), *values) if self.accelerator.is_main_process else None
 
     def _from_main(self, read: Callable[[], Any]) -> Any:
         """What the main process reads, on every process: others may not see its disk."""
@@ -253,11 +254,11 @@ class Trainer:
         return broadcast_object_list(values)[0]
 
     def _load_kept(self, module: nn.Module) -> None:
-        folder = disk.checkpoints_of(self.job.folder)
+        folder = checkpoints_of(self.job.folder)
         module.load_state_dict(self._from_main(lambda: load_file(folder / self.kept_file["file"])))
 
     def _resume(self) -> None:
-        found = self._from_main(lambda: disk.load_checkpoint(disk.checkpoints_of(self.job.folder)))
+        found = self._from_main(lambda: disk.load_checkpoint(checkpoints_of(self.job.folder)))
         if found is None:
             return
         facts = found.facts

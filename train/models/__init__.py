@@ -1,4 +1,4 @@
 """The networks: built from a recipe, started from weights, frozen in part, saved as a model repository.
 
-May import: space, space.inference, train.config.
+May import: space, space.inference, train.common, train.config.
 """

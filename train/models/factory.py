@@ -13,47 +13,19 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 
 from space.errors import UsageError, first_line
 from space.inference.gradcam import network_of
+from train.common.arguments import IMAGENET, SCRATCH
 from train.config.recipe import ModelRecipe
+from train.models.chest_cnns import CHEST_CNNS, default_init
 from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
-from train.models.pretrained import IMAGENET, SCRATCH, load_start
+from train.models.pretrained import load_start
 
 # The layer whose output is the last feature map; packages that work with hooks need its name.
 GRADCAM_LAYERS = {"mobilenetv2": "timm_model.bn2", "densenet": "timm_model.features.norm5"}
-# Networks of published studies that timm does not have, as settings of ChestCnnConfig.
-CHEST_CNNS = {
-    # Trained on covid19-image-dataset at 256 pixels; 3,926,147 parameters with three classes.
-    "chest_cnn_covid19": {
-        "num_channels": 3,
-        "widths": (16, 64, 128, 128),
-        "paddings": (0, 1, 1, 1),
-        "block_dropouts": (0.0, 0.25, 0.3, 0.4),
-        "hidden_sizes": (128, 64),
-        "hidden_dropouts": (0.25, 0.0),
-    },
-    # Trained on chest-xray-pneumonia at 150 pixels: kaggle.com/madz2000/pneumonia-detection-using-cnn-92-6-accuracy,
-    # 1,246,401 parameters with its one sigmoid output (a second logit adds 129).
-    "chest_cnn_pneumonia": {
-        "num_channels": 1,
-        "widths": (32, 64, 64, 128, 256),
-        "paddings": (1, 1, 1, 1, 1),
-        "block_dropouts": (0.0, 0.1, 0.0, 0.2, 0.2),
-        "dropout_after_pool": False,
-        "batch_norm": True,
-        "pool_ceil": True,
-        "hidden_sizes": (128,),
-        "hidden_dropouts": (0.2,),
-    },
-}
 # So that a run folder opens in this project without remote code; elsewhere its own copy of the code is used.
 AutoConfig.register(ChestCnnConfig.model_type, ChestCnnConfig)
 AutoModelForImageClassification.register(ChestCnnConfig, ChestCnnForImageClassification)
 # Pillow resizes, whichever backend is asked for: torchvision's result differs from it by one gray level.
 AutoImageProcessor.register(ChestCnnConfig, image_processor_classes={"pil": PilBackend, "torchvision": PilBackend})
-
-
-def default_init(architecture: str) -> str:
-    """Where a model starts if nobody says otherwise: ImageNet, for which chest CNNs have no weights."""
-    return SCRATCH if architecture in CHEST_CNNS else IMAGENET
 
 
 def build(recipe: ModelRecipe, labels: list[str], init: str | None = None):

@@ -1,15 +1,17 @@
 """Which weights training may change."""
 
+from typing import get_args
+
 from timm.models import group_parameters
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from space.errors import UsageError
 from space.inference.gradcam import network_of
-from train.config.recipe import CHOICES
+from train.config.recipe import Trainable
 from train.models.modeling_chest_cnn import ChestCnnForImageClassification
 
-TRAINABLE = CHOICES["trainable"]
+TRAINABLE = get_args(Trainable)
 
 
 def freeze(model: nn.Module, trainable: str) -> None:

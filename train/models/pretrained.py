@@ -11,9 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from space.errors import ChestXrayError, UsageError, check_local, first_line
-
-IMAGENET = "imagenet"
-SCRATCH = "scratch"
+from train.common.arguments import IMAGENET
 
 
 def load_start(net: nn.Module, init: str, labels: list[str], imagenet_repo: str = "") -> None:

@@ -16,6 +16,7 @@ from transformers import AutoModelForImageClassification
 from space.inference.guard import FILE as GUARD_FILE
 from space.inference.operating_point import OperatingPoint
 from space.results import Results, write_results
+from train.common.arguments import IMAGENET
 from train.data.dataset import Data
 from train.data.lung_masks import masked_images
 from train.data.pixel_cache import Normaliser, PixelDataset
@@ -31,9 +32,9 @@ from train.evaluation.inference import predict_logits
 from train.evaluation.occlusion_controls import shortcut_controls
 from train.evaluation.operating_point import choose_threshold
 from train.evaluation.saliency_checks import lung_energy, weight_randomisation
-from train.models.factory import CHEST_CNNS, base_model, classifier_layer, save
+from train.models.chest_cnns import CHEST_CNNS
+from train.models.factory import base_model, classifier_layer, save
 from train.models.golden import write_golden
-from train.models.pretrained import IMAGENET
 from train.report.figures import Shown, save_figures
 from train.report.mistakes import draw_mistakes
 from train.report.model_card import METRIC_NAMES, render_card

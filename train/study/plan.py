@@ -19,17 +19,19 @@ import re
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from space.errors import UsageError, check_local
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from space.errors import UsageError
+from train.common.arguments import check_init
 from train.common.atomic_output import public_name
 from train.config.recipe import Recipe, find_recipe, load_recipe
-from train.config.strict_toml import check_keys, parse_section, read_toml
-from train.models.factory import default_init
+from train.config.strict_toml import STRICT, check_keys, parse_section, read_toml
+from train.models.chest_cnns import default_init
 
 BASE = "base"
 KEYS = ["question", "base", "mode", "seeds", "metric", "base_changes", "factors"]
-MODES = ("one-at-a-time", "grid")
 # Higher is better in all of them. The last two exist where the recipe selects by "robust-auroc".
 METRICS = {
     "validation_auroc": "AUROC",
@@ -43,14 +45,14 @@ NAME = re.compile(r"[A-Za-z0-9_-]+")
 Changes = dict[str, str]
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(**STRICT)
 class Header:
     """The plain keys of a study: its question, base recipe, mode and ranking metric."""
 
     question: str
     base: str
-    mode: str
-    metric: str
+    mode: Literal["one-at-a-time", "grid"]
+    metric: Literal[*METRICS]
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def load_study(path: Path) -> Study:
     tree = read_toml(path)
     check_keys(path.name, tree, KEYS, [key for key in KEYS if key != "base_changes"])
     plain = {key: tree[key] for key in ("question", "base", "mode", "metric")}
-    header = parse_section(path.name, Header, plain, {}, {"mode": MODES, "metric": tuple(METRICS)})
+    header = parse_section(path.name, Header, plain)
     where = f"{path.name} [factors"
     _check_names(f"{where}]", tree["factors"], "factor")
     for factor, levels in tree["factors"].items():
@@ -151,7 +153,7 @@ def _text(where: str, name: str, value: Any) -> str:
     if name == "init":
         if not isinstance(value, str):
             raise UsageError(f'{where} init = {value!r}; it must be "imagenet", "scratch", a path or a repository.')
-        check_local(value, f"{where} init")
+        check_init(value, f"{where} init")
         return value
     if name == "max_steps":
         if type(value) is not int or value < 1:

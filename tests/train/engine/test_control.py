@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import REPOSITORY, TINY_RECIPE
 from tests.train.engine.fixtures import small_recipe
 from train.common.atomic_output import partial_of
-from train.engine.checkpoint import checkpoints_of
+from train.common.checkpoint_folder import checkpoints_of
 from train.engine.control import Control
 from train.engine.dialogue import Answer, ask_person
 

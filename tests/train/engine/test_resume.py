@@ -15,7 +15,7 @@ from space.errors import ChestXrayError, UsageError
 from tests.conftest import REPOSITORY, TINY_RECIPE
 from tests.train.engine.fixtures import make_loop, small_model, small_recipe
 from train.common.atomic_output import partial_of
-from train.engine.checkpoint import checkpoints_of, has_checkpoint
+from train.common.checkpoint_folder import checkpoints_of, has_checkpoint
 from train.engine.job import Interrupted
 
 # Dropout, batch norm, averaged weights, copies, momentum in channels-last memory: all that a resumed run could lose.

@@ -11,7 +11,8 @@ from tests.conftest import launch_finetune, run_python
 from tests.hub_server import serving
 from train.config.recipe import ModelRecipe
 from train.data.dataset import load_data
-from train.models.factory import build, classifier_layer, default_init, save
+from train.models.chest_cnns import default_init
+from train.models.factory import build, classifier_layer, save
 from train.models.freezing import check_batch_norm, freeze, train_mode
 from train.models.preprocessing import input_size
 

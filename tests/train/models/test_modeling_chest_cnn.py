@@ -14,7 +14,8 @@ from space.inference.gradcam import class_activation_maps
 from tests.conftest import run_python
 from train.config.recipe import ModelRecipe
 from train.data.pixel_cache import Normaliser
-from train.models.factory import CHEST_CNNS, build, save
+from train.models.chest_cnns import CHEST_CNNS
+from train.models.factory import build, save
 from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 from train.models.preprocessing import input_size, normalisation, resize
 
