@@ -82,7 +82,7 @@ class RunSpec:
     @property
     def command(self) -> str:
         """The command that made the run, with folders by their names alone: a card is no place for local paths."""
-        alone = ["accelerate", "launch"]
+        alone = ["accelerate", "launch", "--quiet"]
         words = alone if self.processes == 1 else ["torchrun", "--nproc_per_node", str(self.processes)]
         words = [*words, "train/finetune.py", "--recipe", self.recipe_name, "--dataset", self.data.name]
         words += ["--output", self.folder.name.removesuffix(".partial")]
