@@ -8,7 +8,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from hub.publishing.allowlist import Contents, collect, with_name
 from hub.publishing.preflight import check_dataset, check_run, verify_in_fresh_process
@@ -25,23 +26,34 @@ def parse_args() -> argparse.Namespace:
         description=__doc__.splitlines()[0],
         epilog="Repositories are private unless --public. The token comes from `hf auth login` or HF_TOKEN.",
     )
-    parser.add_argument("kind", choices=["model", "dataset", "space"], help="what to make there")
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="run folder; for a dataset, dataset folder")
-    parser.add_argument("repo", metavar="USER/NAME", help="repository; is made if it is not there")
+    parser.add_argument("kind", choices=["model", "dataset", "space"], help="what to publish")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="run folder, or dataset folder for a dataset")
+    parser.add_argument("repo", metavar="USER/NAME", help="repository; created if it does not exist")
     parser.add_argument(
-        "--public", action="store_true", help="let everybody see it (a dataset only if its licence does)"
+        "--public", action="store_true", help="let everybody see it (datasets: only if the licence allows it)"
     )
-    parser.add_argument("--revision", metavar="BRANCH", help="push to a branch, which is made if it is not there")
-    parser.add_argument("--tag", help="name the commit")
+    parser.add_argument("--revision", metavar="BRANCH", help="push to this branch; created if it does not exist")
+    parser.add_argument("--tag", help="tag the commit, for example v1")
     parser.add_argument("--dry-run", action="store_true", help="show files, sizes and the card; contact nobody")
     args = parser.parse_args()
     if not args.source.is_dir():
-        raise UsageError(f"{args.source} is no folder. Give a {'dataset' if args.kind == 'dataset' else 'run'} folder.")
-    if args.tag in ("main", args.revision) and args.tag:
-        raise UsageError(f"--tag {args.tag} is a branch's name; choose another, such as v1.")
-    if args.repo.count("/") != 1 or not all(args.repo.split("/")):
-        raise UsageError(f"{args.repo!r} is no name of a repository; give USER/NAME.")
+        kind = "dataset" if args.kind == "dataset" else "run"
+        raise UsageError(f"{args.source} is not a folder. Give a {kind} folder.")
+    if args.tag and args.tag in ("main", args.revision):
+        raise UsageError(f"--tag {args.tag} is the name of a branch. Choose another, such as v1.")
+    if not _is_repository_name(args.repo):
+        raise UsageError(
+            f"{args.repo!r} is not a repository name. Give USER/NAME, of letters, digits, '-', '_' and '.'."
+        )
     return args
+
+
+def _is_repository_name(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name
 
 
 def main() -> None:
@@ -86,7 +98,7 @@ def publish(args: argparse.Namespace, contents: Contents) -> None:
         return
     check_token()
     if args.kind == "space" and (pin := pin_of(args.source)) and check_model(pin["model"], pin["revision"]):
-        print(f"note: {pin['model']} is private: the Space needs a secret HF_TOKEN that may read it (its settings)")
+        print(f"note: {pin['model']} is private. In the Space's settings, add a secret HF_TOKEN that can read it.")
     verify = verify_in_fresh_process if args.kind == "model" else None
     if verify:
         verify(args.source)
@@ -95,15 +107,13 @@ def publish(args: argparse.Namespace, contents: Contents) -> None:
     try:
         check_arrived(target, pushed.commit, contents, verify)
     except KeyboardInterrupt:
-        raise ChestXrayError(
-            f"interrupted: commit {pushed.commit} is there, but was not checked; push again."
-        ) from None
+        raise ChestXrayError(f"interrupted: commit {pushed.commit} was pushed, but not checked. Push again.") from None
     if args.kind != "space":
         note(args.source, target, pushed)
     print(f"{'pushed' if pushed.is_new else 'nothing new to push'}: {pushed.url}")
     print(f"commit {pushed.commit}, checked by downloading it; {'public' if pushed.public else 'private'}")
     if args.public and not pushed.public:
-        print("the repository was private already and stays so; its settings page on the Hub makes it public")
+        print("note: the repository was private before and stays private; its settings on the Hub can make it public")
 
 
 def print_plan(args: argparse.Namespace, contents: Contents) -> None:

@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub_server import HubServer
+from tests.hub_state import Hub
+
+HUB_SERVER = HubServer(Hub())  # answers where a test starts it
 # Before any library is imported: they read these once.
 _CACHE = tempfile.TemporaryDirectory(prefix="chest-xray-tests-")
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_ENDPOINT": HUB_SERVER.endpoint,
     "HF_HOME": f"{_CACHE.name}/hf",
     "HF_DATASETS_CACHE": f"{_CACHE.name}/datasets",
     "CHEST_XRAY_CACHE": f"{_CACHE.name}/pixels",

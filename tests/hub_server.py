@@ -31,17 +31,34 @@ def etag(path: str, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest() if path.endswith(LFS) else git_sha(content)
 
 
+class HubServer(ThreadingHTTPServer):
+    """A server that can change its Hub, so that one address serves many tests.
+
+    Attributes:
+        hub: What it serves from now on.
+        endpoint: Its address, for `HF_ENDPOINT`.
+    """
+
+    def __init__(self, hub: Hub):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server_address[1]}"
+        self.serve(hub)
+
+    def serve(self, hub: Hub) -> Hub:
+        """Serve this Hub from now on."""
+        hub.endpoint, self.hub = self.endpoint, hub
+        return hub
+
+
 @contextmanager
 def running(hub: Hub) -> Iterator[Hub]:
-    """Run a Hub."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
-        yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
+    """Run a Hub on an address of its own."""
+    with HubServer(hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield hub
+        finally:
+            server.shutdown()
 
 
 @contextmanager
@@ -62,10 +79,10 @@ def serving(files: dict[str, bytes]) -> Iterator[str]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    hub: Hub
     protocol_version = "HTTP/1.1"
 
     def _serve(self) -> None:
+        self.hub: Hub = self.server.hub
         url = urlsplit(self.path)
         path, self.query = unquote(url.path), parse_qs(url.query)
         request = f"{self.command} {path}"

@@ -12,24 +12,20 @@ from huggingface_hub import (
     CommitOperationDelete,
     HfApi,
     RepoCard,
+    RepoFile,
     get_token,
-    set_client_factory,
     snapshot_download,
 )
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils._http import default_client_factory
-from huggingface_hub.utils.sha import git_hash
 from yaml import YAMLError
 
 from hub.publishing.allowlist import Contents
-from hub.publishing.retry import explained, full_disk_explained, retry
+from hub.publishing.retry import LONGEST_SILENCE, explained, limit_silence, retry
 from space.errors import ChestXrayError, UsageError, first_line
 
 KEPT = (".gitattributes",)  # the Hub's own, never deleted
 # Files by which a repository is known to be one of ours, which a push may make anew.
 OURS = {"model": "golden.safetensors", "dataset": "audit.json", "space": "space/default-model/config.json"}
-LONGEST_SILENCE = 60.0  # seconds without a word from the Hub; its client would wait for ever
 
 
 @dataclass(frozen=True)
@@ -76,10 +72,25 @@ def check_token() -> None:
     """
     if not get_token():
         raise UsageError(
-            "no token for the Hugging Face Hub. Make one with write permission at "
-            "https://huggingface.co/settings/tokens, then `hf auth login`, or put it into the environment variable "
-            "HF_TOKEN."
+            "there is no token for the Hugging Face Hub. Make one with write permission at "
+            "https://huggingface.co/settings/tokens, then run `hf auth login` or set the environment variable HF_TOKEN."
         )
+
+
+def check_model(repo: str, commit: str) -> bool:
+    """Whether a commit of a model is there, for a Space to load; tells whether it is private.
+
+    Raises:
+        UsageError: It is not there.
+        ChestXrayError: The Hub failed or cannot be reached.
+    """
+    limit_silence()
+    with explained(repo):
+        try:
+            info = retry(lambda: HfApi().model_info(repo, revision=commit, timeout=LONGEST_SILENCE))
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            raise UsageError(f"{repo} at {commit[:7]} is no longer on the Hub. Push the model first.") from None
+    return bool(info.private)
 
 
 def push(target: Target, contents: Contents, message: str) -> Pushed:
@@ -95,71 +106,24 @@ def push(target: Target, contents: Contents, message: str) -> Pushed:
             something else, or the tag is another commit's.
         ChestXrayError: The Hub failed, also after several tries; nothing is visible there then.
     """
-    set_client_factory(_client)
+    limit_silence()
     api = HfApi()
     with explained(target.repo):
         public = _create(api, target)
         _validate_card(contents, target)
         head = _commit_of(api, target, target.revision)
-        _check_ours(api, target, contents)
+        _check_ours(retry(lambda: _files(api, target)), target, contents)
         tagged = _commit_of(api, target, target.tag) if target.tag else None
-        if tagged and (tagged != head or retry(lambda: _changes(api, target, contents))):
-            raise UsageError(f"{target.tag} names commit {tagged[:7]} of {target.repo} already; choose another --tag.")
+        if tagged and (tagged != head or retry(lambda: _changes(_files(api, target), contents))):
+            raise UsageError(f"--tag {target.tag} is commit {tagged[:7]} of {target.repo} already. Choose another tag.")
         made = retry(lambda: _commit(api, target, contents, message))
         commit = made or _commit_of(api, target, target.revision)
-    with explained(target.repo, f"Commit {commit} is there, without the tag"):
+    with explained(target.repo, f"Commit {commit} was pushed, without the tag"):
         if target.tag and not tagged:
             where = {"revision": commit, "repo_type": target.kind}
             retry(lambda: api.create_tag(target.repo, tag=target.tag, exist_ok=True, **where))
     prefix = {"model": "", "dataset": "datasets/", "space": "spaces/"}[target.kind]
     return Pushed(f"{api.endpoint}/{prefix}{target.repo}/tree/{commit}", commit, commit != head, public)
-
-
-def _check_ours(api: HfApi, target: Target, contents: Contents) -> None:
-    """Refuse to replace what somebody else's tools put there."""
-    where = {"repo_type": target.kind, "revision": target.revision}
-    there = retry(lambda: api.list_repo_files(target.repo, **where))
-    others = [name for name in there if name not in contents.files and name not in KEPT]
-    if others and OURS[target.kind] not in there:
-        raise UsageError(
-            f"{target.repo} holds other things ({', '.join(others[:5])}{' …' if len(others) > 5 else ''}), which a "
-            "push would delete. Choose another name, or empty that repository first."
-        )
-
-
-def check_model(repo: str, commit: str) -> bool:
-    """Whether a commit of a model is there, for a Space to load; tells whether it is private.
-
-    Raises:
-        UsageError: It is not there.
-        ChestXrayError: The Hub failed or cannot be reached.
-    """
-    set_client_factory(_client)
-    with explained(repo):
-        try:
-            info = retry(lambda: HfApi().model_info(repo, revision=commit, timeout=LONGEST_SILENCE))
-        except (RepositoryNotFoundError, RevisionNotFoundError):
-            raise UsageError(f"{repo} at {commit[:7]} is not there any more: push the model first.") from None
-    return bool(info.private)
-
-
-def _client():
-    client = default_client_factory()
-    client.timeout = LONGEST_SILENCE
-    return client
-
-
-def _commit_of(api: HfApi, target: Target, revision: str | None) -> str | None:
-    """SHA of a branch or tag; None if there is none of that name."""
-    try:
-        return _info(api, target, revision).sha
-    except RevisionNotFoundError:
-        return None
-
-
-def _info(api: HfApi, target: Target, revision: str | None = None):
-    where = {"repo_type": target.kind, "revision": revision, "timeout": LONGEST_SILENCE}
-    return retry(lambda: api.repo_info(target.repo, **where))
 
 
 def _create(api: HfApi, target: Target) -> bool:
@@ -172,9 +136,28 @@ def _create(api: HfApi, target: Target) -> bool:
     info = _info(api, target)
     if info.private is False and not target.public:
         raise UsageError(
-            f"{target.repo} is public already, if it is yours: everybody would see this. Add --public if that is meant."
+            f"{target.repo} exists and is public, so everybody would see this. Add --public if you want that."
         )
     return info.private is False
+
+
+def _info(api: HfApi, target: Target, revision: str | None = None):
+    where = {"repo_type": target.kind, "revision": revision, "timeout": LONGEST_SILENCE}
+    return retry(lambda: api.repo_info(target.repo, **where))
+
+
+def _commit_of(api: HfApi, target: Target, revision: str | None) -> str | None:
+    """SHA of a branch or tag; None if there is none of that name."""
+    try:
+        return _info(api, target, revision).sha
+    except RevisionNotFoundError:
+        return None
+
+
+def _files(api: HfApi, target: Target) -> dict[str, RepoFile]:
+    """{path: file} of everything that the branch holds."""
+    entries = api.list_repo_tree(target.repo, recursive=True, repo_type=target.kind, revision=target.revision)
+    return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
 
 
 def _validate_card(contents: Contents, target: Target) -> None:
@@ -188,23 +171,39 @@ def _validate_card(contents: Contents, target: Target) -> None:
         raise ChestXrayError(f"the Hub refuses the card (README.md): {first_line(error)}") from None
 
 
+def _check_ours(there: dict[str, RepoFile], target: Target, contents: Contents) -> None:
+    """Refuse to replace what somebody else's tools put there."""
+    others = _gone(there, contents)
+    if others and OURS[target.kind] not in there:
+        raise UsageError(
+            f"{target.repo} holds other files ({', '.join(others[:5])}{' …' if len(others) > 5 else ''}), which a push "
+            "would delete. Choose another name, or empty that repository first."
+        )
+
+
 def _commit(api: HfApi, target: Target, contents: Contents, message: str) -> str | None:
     """One commit, whose SHA is returned; asked again after a lost answer, it finds nothing left to do: None."""
     parent = _commit_of(api, target, target.revision)
-    if not (changes := _changes(api, target, contents)):
+    if not (changes := _changes(_files(api, target), contents)):
         return None
     where = {"repo_type": target.kind, "revision": target.revision}
     return api.create_commit(target.repo, changes, commit_message=message, parent_commit=parent, **where).oid
 
 
-def _changes(api: HfApi, target: Target, contents: Contents) -> list[CommitOperationAdd | CommitOperationDelete]:
-    """What is to be done so that the repository holds exactly these files."""
-    where = {"repo_type": target.kind, "revision": target.revision}
-    entries = api.list_repo_tree(target.repo, recursive=True, **where)
-    there = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+def _changes(there: dict[str, RepoFile], contents: Contents) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """What is to be done so that the repository holds exactly these files.
+
+    `create_commit` skips unchanged files as well, but only on its way to a commit: whether a tag still fits must be
+    known before.
+    """
     changed = [name for name, path in contents.files.items() if name not in there or not _is_same(there[name], path)]
-    gone = [name for name in there if name not in contents.files and name not in KEPT]
-    return [CommitOperationAdd(name, contents.files[name]) for name in changed] + list(map(CommitOperationDelete, gone))
+    additions = [CommitOperationAdd(name, contents.files[name]) for name in changed]
+    return additions + [CommitOperationDelete(name) for name in _gone(there, contents)]
+
+
+def _gone(there: dict[str, RepoFile], contents: Contents) -> list[str]:
+    """Files of the repository that are not among these."""
+    return [name for name in there if name not in contents.files and name not in KEPT]
 
 
 def _is_same(there: RepoFile, path: Path) -> bool:
@@ -213,7 +212,8 @@ def _is_same(there: RepoFile, path: Path) -> bool:
         return False
     if there.lfs:
         return there.lfs.sha256 == _digest(path)
-    return there.blob_id == git_hash(path.read_bytes())
+    content = path.read_bytes()
+    return there.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324 - git's own
 
 
 def check_arrived(target: Target, commit: str, contents: Contents, check: Callable[[Path], None] | None) -> None:
@@ -228,19 +228,16 @@ def check_arrived(target: Target, commit: str, contents: Contents, check: Callab
     Raises:
         ChestXrayError: Something else came back.
     """
-    with (
-        tempfile.TemporaryDirectory() as cache,
-        explained(target.repo, f"Commit {commit} is there"),
-        full_disk_explained(target.repo, commit, cache),
-    ):
+    state = f"Commit {commit} was pushed, but not checked"
+    with tempfile.TemporaryDirectory() as cache, explained(target.repo, state):
         folder = Path(
             retry(lambda: snapshot_download(target.repo, repo_type=target.kind, revision=commit, cache_dir=cache))
         )
         for name, path in contents.files.items():
             if not (folder / name).is_file() or _digest(folder / name) != _digest(path):
                 raise ChestXrayError(
-                    f"{target.repo} at {commit} does not give back {name} as it was pushed. Push again; if that does "
-                    "not help, delete the repository first."
+                    f"{target.repo} at {commit} returns {name} changed. Push again; if that does not help, delete the "
+                    "repository first."
                 )
         if check:
             check(folder)

@@ -1,30 +1,40 @@
 """What to do when the Hub fails: try again what may pass, and say in one sentence what does not."""
 
+import errno
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
-from pathlib import Path
 from typing import TypeVar
 
-from httpx2 import TimeoutException, TransportError
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from huggingface_hub.utils._http import parse_ratelimit_headers
+from httpx2 import Client, TimeoutException, TransportError
+from huggingface_hub import get_session, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.utils import parse_ratelimit_headers
 
 from space.errors import ChestXrayError, UsageError, first_line
 
+LONGEST_SILENCE = 60.0  # seconds without a word from the Hub; its client would wait for ever
 TRIES, FIRST_WAIT, LONGEST_WAIT = 5, 1.0, 60.0  # seconds
 PASSING = (408, 412, 429, 500, 502, 503, 504)  # 412: somebody else pushed in between
-# What the client raises; errors of an upload reach us as the cause of a RuntimeError, web pages in place of JSON as the
+# What the client raises. Errors of an upload come as the cause of a RuntimeError, a web page in place of JSON as the
 # last one.
 FAILURES = (HfHubHTTPError, TransportError, ConnectionError, RuntimeError, JSONDecodeError)
-# How the client's own transport for large files puts it; it has tried for minutes by then.
+# How the client's own transport for large files words it; it has tried for minutes by then.
 XET, XET_STATUS = "Request error", re.compile(r"HTTP status \w+ error \((\d{3})")
 # One upload that fails closes the connection under the others that go on beside it.
 CLOSED = "client has been closed"
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Result = TypeVar("Result")
+
+
+def limit_silence() -> None:
+    """Have the Hub's client give up on a connection that stays silent for `LONGEST_SILENCE`."""
+    hooks = get_session().event_hooks  # the client's own: request ids, offline mode
+    set_client_factory(lambda: Client(event_hooks=hooks, follow_redirects=True, timeout=LONGEST_SILENCE))
 
 
 def retry(call: Callable[[], Result]) -> Result:
@@ -76,42 +86,55 @@ def _is_network(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def explained(repo: str, state: str = "Nothing half-done is there") -> Iterator[None]:
-    """Turn what the client raises into one sentence.
+def explained(repo: str, state: str = "Nothing was pushed") -> Iterator[None]:
+    """Turn what the Hub's client raises into one sentence.
 
     Args:
         repo: `owner/name`.
-        state: What there is on the Hub if this fails.
+        state: What is on the Hub if this fails.
 
     Raises:
-        UsageError: The token may not write to `repo`, or that is no name.
-        ChestXrayError: The Hub failed or cannot be reached.
+        UsageError: The token is not valid, or may not write to `repo`.
+        ChestXrayError: The Hub failed or cannot be reached, or the disk is full.
     """
     try:
         yield
-    except HFValidationError as error:
-        raise UsageError(f"{repo!r} is no name of a repository: {first_line(error)} Give OWNER/NAME.") from None
     except LocalEntryNotFoundError as error:
-        raise ChestXrayError(
-            f"the commit cannot be downloaded for a check ({first_line(error)}) {state}; push again."
-        ) from None
+        raise ChestXrayError(f"the download failed: {first_line(error)} {state}; push again.") from None
     except (*FAILURES, ValueError) as error:
-        status, said = _status(error)
-        if status == 401:
-            raise UsageError(
-                f"the Hub does not know this token (401{said}). Log in anew (`hf auth login`), or mend HF_TOKEN, which "
-                "comes first."
-            ) from None
-        if status == 403:
-            raise UsageError(
-                f"the Hub does not let this token write to {repo} ({status}{said}). Use a token with write "
-                "permission for that owner."
-            ) from None
-        if status is None and not _is_network(error) and not isinstance(error, ValueError):
+        if not (explanation := _explain(error, repo, state)):
             raise
-        what = "gives no answer that makes sense" if isinstance(error, ValueError) else "cannot be reached"
-        what = f"failed ({status}{said})" if status else f"{what} ({first_line(error)})"
-        raise ChestXrayError(f"the Hub {what}. {state}; check the network and push again.") from None
+        raise explanation from None
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        raise ChestXrayError(
+            f"{os.strerror(error.errno)} ({tempfile.gettempdir()}). {state}. Make room there, or set TMPDIR to a "
+            "folder with more, and push again: what has arrived is not sent twice."
+        ) from None
+
+
+def _explain(error: Exception, repo: str, state: str) -> ChestXrayError | None:
+    """The sentence for a failure; None if it has nothing to do with the Hub."""
+    status, said = _status(error)
+    if status == 401:
+        return UsageError(
+            f"the Hub rejected the token (401{said}). Log in again (`hf auth login`), or correct HF_TOKEN, which takes "
+            "precedence."
+        )
+    if status == 403:
+        return UsageError(
+            f"the token may not write to {repo} (403{said}). Use a token with write permission for that owner."
+        )
+    if status:
+        what = f"failed ({status}{said})"
+    elif isinstance(error, ValueError):
+        what = f"sent an answer that makes no sense ({first_line(error)})"
+    elif _is_network(error):
+        what = f"cannot be reached ({first_line(error)})"
+    else:
+        return None
+    return ChestXrayError(f"the Hub {what}. {state}; check the network and push again.")
 
 
 def _status(error: Exception) -> tuple[int | None, str]:
@@ -119,24 +142,5 @@ def _status(error: Exception) -> tuple[int | None, str]:
     if answer := _answer(error):
         said = " ".join((answer.server_message or "").split())[:300]
         return answer.response.status_code, f" from {answer.response.url.path}{': ' if said else ''}{said}"
-    found = XET_STATUS.search(str(error))
-    return (int(found[1]) if found else None), ""
-
-
-@contextmanager
-def full_disk_explained(repo: str, commit: str, cache: str) -> Iterator[None]:
-    """Tell that a commit is on the Hub, though this disk has no room for the check.
-
-    Raises:
-        ChestXrayError: With what to do.
-    """
-    try:
-        yield
-    except OSError as error:
-        if not error.errno or isinstance(error, ConnectionError):
-            raise
-        raise ChestXrayError(
-            f"{repo} is pushed (commit {commit}), but could not be downloaded for a check: "
-            f"{os.strerror(error.errno)} ({Path(cache).parent}). Make room there, or set TMPDIR to a place that has "
-            "some, and push again: what arrived is not sent twice."
-        ) from None
+    match = XET_STATUS.search(str(error))
+    return (int(match[1]) if match else None), ""

@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tests.conftest import run_python
-from tests.hub.test_push import online, push, pushed
+from tests.hub.pushing import online, push, pushed
 
 LOAD = """
 import json, sys, torch
@@ -27,7 +27,7 @@ print(json.dumps({name: abs(score - expected[name]) for name, score in scores.it
 def trained(hub, phantoms, tmp_path):
     """A chest CNN, two steps old, of a dataset on the Hub; and the environment in which all that happened."""
     environment = online(hub) | {"HF_HOME": str(tmp_path / "hf"), "HF_DATASETS_CACHE": str(tmp_path / "datasets")}
-    assert push(hub, "dataset", phantoms, "someone/phantoms").returncode == 0
+    assert push("dataset", phantoms, "someone/phantoms").returncode == 0
     options = ["--recipe", "chestcnn-pneumonia", "--dataset", "someone/phantoms", "--output", tmp_path / "cnn"]
     short = ["--max-steps", "2", "--set", "image_size=64"]
     done = run_python("-m", "train.finetune", *options, *short, **environment)
@@ -40,7 +40,7 @@ def test_a_chest_cnn_of_a_hub_dataset_is_used_with_its_code_pinned(hub, trained,
     card = ModelCard.load(run / "README.md")
     assert card.data.datasets == ["someone/phantoms"]
     assert "What its audit found" in card.text
-    done = push(hub, "model", run, "someone/cnn")
+    done = push("model", run, "someone/cnn")
     assert done.returncode == 0, done.stderr
     repository, commit = hub.repositories["models/someone/cnn"], pushed(run)["commit"]
     assert b'model="someone/cnn", revision=commit, trust_remote_code=True' in repository.commits[commit]["README.md"]
@@ -53,6 +53,6 @@ def test_a_chest_cnn_of_a_hub_dataset_is_used_with_its_code_pinned(hub, trained,
     differences = json.loads(loaded.stdout.splitlines()[-1])
     assert set(differences) == {"NORMAL", "PNEUMONIA"}
     assert max(differences.values()) < 1e-4
-    space = push(hub, "space", run, "someone/demo", "--dry-run")
+    space = push("space", run, "someone/demo", "--dry-run")
     assert space.returncode == 0, space.stderr
     assert "datasets:\n- someone/phantoms" in space.stdout

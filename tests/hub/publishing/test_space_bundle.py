@@ -1,7 +1,6 @@
 """A Space as it is pushed: it starts from its own files alone and serves the pinned commit of the model."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -11,32 +10,31 @@ from huggingface_hub import RepoCard
 from hub.publishing.space_bundle import BUNDLED, build_bundle
 from space.errors import UsageError
 from tests.conftest import REPOSITORY
-from tests.hub.test_push import online, push, pushed
-from tests.hub_server import running
-from tests.hub_state import Hub
+from tests.hub.pushing import online, push
+from tests.hub_state import COMMIT, Repository
 from tests.phantoms import draw_phantom
 from tests.server import running_app
 
 
-@pytest.fixture(scope="module")
-def space(run_folder, tmp_path_factory):
-    """A Hub with the tiny run and a Space of it, the Space's files in a folder, and the run's commit."""
-    folder = tmp_path_factory.mktemp("space")
-    run = shutil.copytree(run_folder, folder / "tiny")
-    with running(Hub()) as hub:
-        for arguments in (("model", run, "someone/tiny"), ("space", run, "someone/demo")):
-            done = push(hub, *arguments)
-            assert done.returncode == 0, done.stderr
-        assert "someone/tiny is private: the Space needs a secret HF_TOKEN" in done.stdout
-        for name, content in hub.files("spaces/someone/demo").items():
-            path = folder / "files" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        yield hub, folder / "files", pushed(run)["commit"]
+@pytest.fixture
+def space(hub, run, tmp_path):
+    """A Hub with a run and a Space of it, the Space's files in a folder, and the run's commit."""
+    commit = "a" * 40
+    files = {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    hub.repositories["models/someone/tiny"] = Repository(commits={COMMIT: {}, commit: files}, refs={"main": commit})
+    (run / "pushed.json").write_text(json.dumps({"repo": "someone/tiny", "commit": commit}))
+    done = push("space", run, "someone/demo")
+    assert done.returncode == 0, done.stderr
+    assert "someone/tiny is private. In the Space's settings, add a secret HF_TOKEN" in done.stdout
+    for name, content in hub.files("spaces/someone/demo").items():
+        path = tmp_path / "files" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "files", commit
 
 
-def test_the_card_tells_the_hub_what_to_install_and_fetch(space):
-    _, folder, commit = space
+def test_a_space_is_the_code_and_a_card_that_says_what_to_install_and_fetch(space):
+    folder, commit = space
     data = RepoCard.load(folder / "README.md").data.to_dict()
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
     assert (data["sdk"], data["sdk_version"], data["app_file"]) == ("gradio", pins["gradio"], "app.py")
@@ -46,10 +44,7 @@ def test_the_card_tells_the_hub_what_to_install_and_fetch(space):
     ]
     assert data["license"] == "apache-2.0"
     assert (folder / "requirements.txt").read_text() == (REPOSITORY / "space" / "requirements.txt").read_text()
-
-
-def test_code_is_a_verbatim_copy_and_nothing_else_comes_along(space):
-    _, folder, _ = space
+    # The code is a verbatim copy, and nothing else comes along.
     assert {path.name for path in folder.iterdir()} == {
         "LICENSE", "README.md", "app.py", "model.json", "requirements.txt", "space",
     }  # fmt: skip
@@ -59,9 +54,8 @@ def test_code_is_a_verbatim_copy_and_nothing_else_comes_along(space):
     assert not list(folder.rglob("__pycache__"))
 
 
-def test_it_answers_from_an_otherwise_empty_folder_with_the_pinned_model(space, tmp_path):
-    hub, files, commit = space
-    folder = shutil.copytree(files, tmp_path / "space")
+def test_it_answers_from_an_otherwise_empty_folder_with_the_pinned_model(hub, space, tmp_path):
+    folder, commit = space
     draw_phantom(np.random.default_rng(3), True).save(tmp_path / "xray.png")
     # Somebody pushes another model later: the Space still serves the commit that it was made with.
     hub.repositories["models/someone/tiny"].refs["main"] = next(iter(hub.repositories["models/someone/tiny"].commits))
@@ -79,13 +73,12 @@ def test_the_bundled_model_needs_no_hub(tmp_path):
     assert "models" not in RepoCard.load(tmp_path / "README.md").data.to_dict()
 
 
-def test_a_run_that_was_not_pushed_makes_no_space(run_folder, tmp_path):
+def test_a_run_that_was_not_pushed_makes_no_space(run, tmp_path):
     with pytest.raises(UsageError, match="was not pushed yet"):
-        build_bundle(run_folder, tmp_path)
+        build_bundle(run, tmp_path)
 
 
-def test_the_pin_of_a_chest_cnn_allows_its_code(run_folder, tmp_path):
-    run = shutil.copytree(run_folder, tmp_path / "cnn")
+def test_the_pin_of_a_chest_cnn_allows_its_code(run, tmp_path):
     for name in ("preprocessor_config.json", "modeling_chest_cnn.py"):
         (run / name).touch()
     results = json.loads((run / "results.json").read_text()) | {"remote_code": True}

@@ -1,0 +1,47 @@
+"""Files that never go to the Hub: secrets, pickles, images of patients, what nobody knows."""
+
+import pytest
+
+from hub.publishing.allowlist import collect
+from space.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (".env", "a secret"),
+        ("id_rsa", "a secret"),
+        ("optimizer.pt", "a pickle"),
+        ("patient.png", "may show a patient"),
+        ("figures/patient.png", "may show a patient"),
+        ("notes.txt", "not known"),
+    ],
+)
+def test_what_does_not_belong_there_stops_the_push(run, name, reason):
+    (run / name).write_text("x")
+    with pytest.raises(UsageError, match=reason) as caught:
+        collect(run, "model")
+    assert name in str(caught.value)
+
+
+def test_a_link_stops_the_push(run, tmp_path):
+    (run / "figures" / "more.png").symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(UsageError, match="a link"):
+        collect(run, "model")
+
+
+def test_a_token_in_a_text_stops_the_push(run):
+    (run / "README.md").write_text((run / "README.md").read_text() + "\nhf_" + "a1B2" * 9)
+    with pytest.raises(UsageError, match="looks like a token"):
+        collect(run, "model")
+
+
+def test_what_stays_here_is_left_out_without_a_word(run):
+    for name in ("figures/local/mistakes.png", "checkpoints/step-10/model.safetensors", "pushed.json"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).touch()
+    contents = collect(run, "model")
+    assert {"figures/local/mistakes.png", "checkpoints/step-10/model.safetensors", "pushed.json"} <= {
+        *contents.left_out
+    }
+    assert not {*contents.left_out} & contents.files.keys()

@@ -1,0 +1,73 @@
+"""What a folder must be before anything of it is published."""
+
+import json
+import shutil
+
+import pytest
+
+from hub.publishing.preflight import verify_in_fresh_process
+from space.errors import ChestXrayError
+from tests.hub.pushing import push
+
+
+def test_a_fresh_process_checks_a_model(run):
+    verify_in_fresh_process(run)
+    (run / "guard.safetensors").unlink()
+    with pytest.raises(ChestXrayError, match=r"guard\.safetensors"):
+        verify_in_fresh_process(run)
+
+
+def test_a_run_without_evaluation_is_not_published(hub, run):
+    (run / "results.json").unlink()
+    done = push("model", run, "someone/tiny")
+    assert (done.returncode, "has no results.json" in done.stderr) == (2, True), done.stderr
+    assert not hub.requests
+
+
+@pytest.mark.parametrize("change", ["card", "shard", "split"])
+def test_a_dataset_that_its_users_would_open_otherwise_is_not_published(hub, phantoms, change):
+    data, card = phantoms / "data", phantoms / "README.md"
+    if change == "card":
+        card.write_text(card.read_text().replace("'1': PNEUMONIA", "'1': COVID"))
+    elif change == "shard":
+        shutil.copy(next(data.glob("test-*")), data / "patients.parquet")
+    else:
+        next(data.glob("test-*")).unlink()
+    done = push("dataset", phantoms, "someone/phantoms")
+    assert done.returncode == 2, done.stderr
+    assert not hub.requests
+
+
+def test_a_damaged_dataset_is_not_published(hub, phantoms):
+    shard = next((phantoms / "data").glob("test-*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    done = push("dataset", phantoms, "someone/phantoms")
+    assert (done.returncode, "damaged parquet file" in done.stderr) == (2, True), done.stderr
+    assert not hub.requests
+
+
+def test_names_that_were_kept_do_not_become_public(hub, run, phantoms):
+    results, audit = run / "results.json", phantoms / "audit.json"
+    told = json.loads(results.read_text())
+    told["dataset"]["audit"]["names_kept"] = True
+    results.write_text(json.dumps(told))
+    told = json.loads(audit.read_text())
+    told["conversion"]["names_kept"] = True
+    audit.write_text(json.dumps(told))
+    for kind, folder in (("model", run), ("dataset", phantoms)):
+        done = push(kind, folder, "someone/names", "--public")
+        assert (done.returncode, "--keep-names" in done.stderr) == (2, True), done.stderr
+    assert not hub.requests
+
+
+def test_a_dataset_without_a_free_licence_is_not_made_public(hub, phantoms):
+    report = json.loads((phantoms / "audit.json").read_text())
+    report["conversion"]["layout"] = "rsna-pneumonia-detection-challenge"
+    (phantoms / "audit.json").write_text(json.dumps(report))
+    done = push("dataset", phantoms, "someone/rsna", "--public")
+    assert done.returncode == 2
+    assert "licence of these images" in done.stderr
+    assert not hub.requests
+    (phantoms / "audit.json").unlink()
+    done = push("dataset", phantoms, "someone/rsna", "--public")
+    assert (done.returncode, "its licence is not known" in done.stderr) == (2, True)
