@@ -11,10 +11,11 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from space.imaging.xray import read_xray
 from space.inference.classifier import Classifier
+from space.results import read_results
 from tests.conftest import DEFAULT_MODEL
 from train.data.pixel_cache import Normaliser
 from train.models.preprocessing import normalisation
-from train.report.model_card import render_card
+from train.report.model_card import render_card, render_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def results() -> dict:
 def test_it_is_a_small_model_repository_without_images_of_people():
     files = [path for path in DEFAULT_MODEL.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 10 * 10**6
-    assert {"README.md", "config.json", "model.safetensors", "golden.safetensors", "results.json", "recipe.toml"} <= {
+    assert {"README.md", "EVALUATION.md", "config.json", "golden.safetensors", "results.json", "recipe.toml"} <= {
         path.name for path in files
     }
     assert not [path for path in files if path.suffix.lower() in {".jpeg", ".jpg", ".dcm", ".bin", ".pt", ".pth"}]
@@ -46,10 +47,12 @@ def test_it_reproduces_its_golden_outputs(classifier):
 
 def test_its_card_is_rendered_from_its_results_and_attributes_the_data(results):
     card = (DEFAULT_MODEL / "README.md").read_text()
-    assert card == render_card(results)
+    evaluation = (DEFAULT_MODEL / "EVALUATION.md").read_text()
+    typed = read_results(DEFAULT_MODEL / "results.json")
+    assert (card, evaluation) == (render_card(typed), render_evaluation(typed))
     assert "10.17632/rscbjbr9sj.2" in card
     assert "cc-by-4.0" in card
-    assert results["command"] in card
+    assert results["command"] in evaluation
     assert results["recipe"]["model"]["image_size"] == 224
 
 

@@ -20,6 +20,7 @@ PUBLISHED = {
     "model": (
         *(
             "README.md",
+            "EVALUATION.md",
             "config.json",
             "preprocessor_config.json",
             "recipe.toml",

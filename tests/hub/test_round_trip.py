@@ -39,7 +39,7 @@ def test_a_chest_cnn_of_a_hub_dataset_is_used_with_its_code_pinned(hub, trained,
     run, environment = trained
     card = ModelCard.load(run / "README.md")
     assert card.data.datasets == ["someone/phantoms"]
-    assert "What its audit found" in card.text
+    assert "Its audit says" in (run / "EVALUATION.md").read_text()
     done = push("model", run, "someone/cnn")
     assert done.returncode == 0, done.stderr
     repository, commit = hub.repositories["models/someone/cnn"], pushed(run)["commit"]

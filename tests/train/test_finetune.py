@@ -14,14 +14,16 @@ from datasets import load_dataset
 from safetensors.torch import load_file
 from transformers import AutoModelForImageClassification
 
+from space.results import read_results
 from tests.conftest import REPOSITORY, TINY_RECIPE, launch_finetune, run_python
 from train.config.recipe import load_recipe
 from train.data.pixel_cache import Normaliser
 from train.engine.runtime import use_all_cores
-from train.report.model_card import render_card
+from train.report.model_card import render_card, render_evaluation
 
 FILES = {
-    "README.md", "classification_report.csv", "config.json", "confusion_matrix.csv", "figures", "golden.safetensors",
+    "EVALUATION.md", "README.md", "classification_report.csv", "config.json", "confusion_matrix.csv", "figures",
+    "golden.safetensors",
     "guard.safetensors", "history.csv", "model.safetensors", "predictions.csv", "recipe.toml", "results.json",
     "tensorboard",
 }  # fmt: skip
@@ -118,14 +120,16 @@ def test_the_kept_epoch_is_the_latest_of_the_best_on_validation(results):
 
 def test_the_card_is_rendered_from_the_results_and_says_what_it_must(run_folder, results):
     card = (run_folder / "README.md").read_text()
-    assert card == render_card(results)
+    evaluation = (run_folder / "EVALUATION.md").read_text()
+    typed = read_results(run_folder / "results.json")
+    assert (card, evaluation) == (render_card(typed), render_evaluation(typed))
     auroc = results["splits"]["test"]["argmax"]["auroc"]
     assert f"| AUROC | {auroc['value']:.3f} ({auroc['low']:.3f} to {auroc['high']:.3f}) |" in card
     assert "not a medical device" in card
     assert "CC BY 4.0" in card or "cc-by-4.0" in card
     assert "10.17632/rscbjbr9sj.2" in card
-    assert "--init scratch" in card
-    assert str(run_folder.parent) not in card + json.dumps(results)
+    assert "--init scratch" in evaluation
+    assert str(run_folder.parent) not in card + evaluation + json.dumps(results)
     assert not [path for path in run_folder.rglob("*") if socket.gethostname() in path.name]
     done = run_python("-m", "train.report.model_card", run_folder)
     assert done.returncode == 0, done.stderr
@@ -239,7 +243,7 @@ def test_changes_of_the_recipe_are_recorded(dataset_folder, tmp_path):
     assert not (tmp_path / "run" / "tensorboard").exists()
     card = (tmp_path / "run" / "README.md").read_text()
     assert "The test split was not read" in card
-    assert "a corrupted copy of it" in card
+    assert "a corrupted copy of it" in (tmp_path / "run" / "EVALUATION.md").read_text()
     assert "# Changed here: selection=robust-auroc" in (tmp_path / "run" / "recipe.toml").read_text()
 
 

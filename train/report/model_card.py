@@ -1,15 +1,16 @@
-"""The model's card: every number read from results.json, the prose in the template.
+"""The model's card, README.md, and EVALUATION.md beside it: prose in the templates, every number from results.json.
 
-python -m train.report.model_card RUN     renders RUN/README.md again
+python -m train.report.model_card RUN     renders both files of a run folder again
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from space.errors import UsageError, run_cli
+from space.errors import run_cli
+from space.results import DatasetRecord, Metrics, Results, read_results
+from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
 
 METRIC_NAMES = {
@@ -42,96 +43,126 @@ CLASS_METRIC_NAMES = {
     "auprc": "AUPRC",
 }
 CONTROL_NAMES = {
-    "lungs_removed": "lungs removed",
-    "lung_box_removed": "a box around the lungs removed",
-    "lungs_only": "all but the lungs removed",
-    "frame_only": "all but the outer tenth on each side removed",
+    "lungs_removed": "the lungs",
+    "lung_box_removed": "a box around the lungs",
+    "lungs_only": "all but the lungs",
+    "frame_only": "all but the outer tenth on each side",
 }
+WITHOUT_LUNGS = ("lungs_removed", "lung_box_removed", "frame_only")
 ABOUT_NAMES = {
-    "population": "who was taken",
-    "acquisition": "how",
-    "exclusion": "left out",
-    "reference": "what says which class an image is of",
+    "population": "population",
+    "acquisition": "acquisition",
+    "exclusion": "exclusion",
+    "reference": "reference standard for the classes",
 }
 # Metrics that do not depend on how scores become decisions.
 OF_PROBABILITIES = ("auroc", "auprc", "brier", "nll", "ece")
 # As the Hub's evaluation tools name them.
 HUB_NAMES = {"auroc": "roc_auc", "brier": "brier_score", "mcc": "matthews_correlation"}
+CHANCE = 0.5  # AUROC
+TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_card(results: dict) -> str:
-    """Render the card of a run.
+def write_cards(folder: Path, results: Results) -> None:
+    """Write README.md and EVALUATION.md of a run folder.
 
     Args:
-        results: The content of its results.json.
-
-    Returns:
-        README.md: front matter for the Hub, and the text.
+        folder: The run folder.
+        results: What its results.json holds.
     """
-    return render_template(
-        Path(__file__).parent / "templates" / "model_card.md.jinja",
-        front_matter=_front_matter(results).to_yaml(),
-        metric_names=METRIC_NAMES,
-        class_metric_names=CLASS_METRIC_NAMES,
-        control_names=CONTROL_NAMES,
-        about_names=ABOUT_NAMES,
-        **results,
-    )
+    write_text_whole(folder / "README.md", render_card(results))
+    write_text_whole(folder / "EVALUATION.md", render_evaluation(results))
 
 
-def _front_matter(results: dict) -> ModelCardData:
-    own, name = results["dataset"], results["recipe"]["name"]
-    datasets = [own, *(found["dataset"] for found in results["external"].values())]
-    on_hub = [dataset["name"] for dataset in datasets if "/" in dataset["name"]]
+def render_card(results: Results) -> str:
+    """Render README.md: front matter for the Hub, what a reader needs first, how to use the model."""
+    front_matter = _front_matter(results).to_yaml()
+    return render_template(TEMPLATES / "model_card.md.jinja", front_matter=front_matter, **_values(results))
+
+
+def render_evaluation(results: Results) -> str:
+    """Render EVALUATION.md: every result, how the model was trained, and the reporting checklist."""
+    return render_template(TEMPLATES / "evaluation.md.jinja", **_values(results))
+
+
+def _values(results: Results) -> dict:
+    """What both templates read: the results, and what follows from them."""
+    controls = results.shortcuts or {}
+    changed = {name: controls[name].changed.get("auroc") for name in WITHOUT_LUNGS if name in controls}
+    telltales = {name: auroc.value for name, auroc in changed.items() if auroc and auroc.low > CHANCE}
+    return vars(results) | {
+        "home": "test" if "test" in results.splits else "validation",
+        "positive": results.positive_label,
+        "about": results.dataset.audit.about if results.dataset.audit else {},
+        "telltales": list(telltales),
+        "telltale": max(telltales, key=telltales.get, default=None),
+        "metric_names": _metric_names(results),
+        "class_metric_names": CLASS_METRIC_NAMES,
+        "control_names": CONTROL_NAMES,
+        "about_names": ABOUT_NAMES,
+    }
+
+
+def _metric_names(results: Results) -> dict[str, str]:
+    """The metrics that are shown; means over both classes of a binary task say nothing more than its other metrics."""
+    means = ("macro_", "weighted_")
+    return {
+        name: title for name, title in METRIC_NAMES.items() if not (results.positive_label and name.startswith(means))
+    }
+
+
+def _front_matter(results: Results) -> ModelCardData:
+    own, name, external = results.dataset, results.recipe.name, results.external.values()
+    titles = _metric_names(results)
+    on_hub = [dataset.name for dataset in (own, *(other.dataset for other in external)) if "/" in dataset.name]
     return ModelCardData(
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="image-classification",
-        tags=["medical", "chest-x-ray", *([] if results["remote_code"] else ["timm"]), name],
+        tags=["medical", "chest-x-ray", *([] if results.remote_code else ["timm"]), name],
         datasets=on_hub or None,
-        base_model=results["base_model"],
+        base_model=results.base_model,
         metrics=["accuracy", "roc_auc"],
         model_name=name,
         eval_results=[
             *(
-                one
-                for split, rules in reversed(results["splits"].items())
-                for one in _eval_results(own, split, rules["argmax"])
+                entry
+                for split, rules in reversed(results.splits.items())
+                for entry in _eval_results(own, split, rules["argmax"], titles)
             ),
             *(
-                one
-                for found in results["external"].values()
-                for one in _eval_results(found["dataset"], "external", found["rules"]["argmax"])
+                entry
+                for other in external
+                for entry in _eval_results(other.dataset, "external", other.rules["argmax"], titles)
             ),
         ],
     )
 
 
-def _eval_results(dataset: dict, split: str, metrics: dict[str, dict]) -> list[EvalResult]:
+def _eval_results(dataset: DatasetRecord, split: str, metrics: Metrics, titles: dict[str, str]) -> list[EvalResult]:
     """The numbers of one split at argmax, as the Hub's model-index holds them."""
     return [
         EvalResult(
             task_type="image-classification",
-            dataset_type=dataset["name"],
-            dataset_name=dataset["title"],
+            dataset_type=dataset.name,
+            dataset_name=dataset.title,
             dataset_split=split,
             metric_type=HUB_NAMES.get(name, name),
-            metric_name=METRIC_NAMES[name] + ("" if name in OF_PROBABILITIES else " (argmax)"),
-            metric_value=round(metrics[name]["value"], 4),
+            metric_name=title + ("" if name in OF_PROBABILITIES else " (argmax)"),
+            metric_value=round(metrics[name].value, 4),
         )
-        for name in METRIC_NAMES
+        for name, title in titles.items()
         if name in metrics
     ]
 
 
 def main() -> None:
-    """Command line: render a run's card again."""
+    """Render the cards of a run folder again: README.md and EVALUATION.md."""
     parser = argparse.ArgumentParser(prog="python -m train.report.model_card", description=main.__doc__)
-    parser.add_argument("run", type=Path, help="run folder")
-    path = parser.parse_args().run / "results.json"
-    if not path.is_file():
-        raise UsageError(f"there is no {path}; give a run folder made by train/finetune.py.")
-    path.with_name("README.md").write_text(render_card(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder that train/finetune.py made")
+    run = parser.parse_args().run
+    write_cards(run, read_results(run / "results.json"))
+    print(f"written: {run / 'README.md'} and {run / 'EVALUATION.md'}")
 
 
 if __name__ == "__main__":

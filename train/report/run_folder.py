@@ -37,7 +37,7 @@ from train.models.factory import base_model, classifier_layer, save
 from train.models.golden import write_golden
 from train.report.figures import Shown, save_figures
 from train.report.mistakes import draw_mistakes
-from train.report.model_card import METRIC_NAMES, render_card
+from train.report.model_card import METRIC_NAMES, write_cards
 from train.report.tables import (
     write_classification_report,
     write_confusion,
@@ -175,7 +175,7 @@ def evaluate_run(
     results["samples"] = draw_mistakes(folder / "figures", shown, images, model, normalise, with_samples)
     results = asdict(Results(**results))
     _write_tables(folder, subject.data, results, answers)
-    (folder / "README.md").write_text(render_card(results), encoding="utf-8")
+    write_cards(folder, Results(**results))
     return results
 
 

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from hub.convert import Options, convert
+from space.results import read_results
 from tests.conftest import run_python
 from tests.phantoms import write_kaggle_tree
-from train.report.model_card import render_card
+from train.report.model_card import render_card, render_evaluation
 
 FINETUNE = ("-m", "train.finetune", "--evaluate-only")
 
@@ -80,10 +81,11 @@ def test_masks_that_came_later_are_used(run_folder, evaluated):
     assert after["saliency"]["lung_energy"]["images"] + after["saliency"]["lung_energy"]["empty"] == 48
     assert set(after["shortcuts"]) == {"frame_only", "lungs_removed", "lung_box_removed", "lungs_only"}
     assert after["shortcuts"]["lungs_removed"]["images"] == 48
-    card = (evaluated[0] / "README.md").read_text()
-    assert card == render_card(after)
-    assert "it is no localiser" in card
-    assert "a box around the lungs removed" in card
+    assert (evaluated[0] / "README.md").read_text() == render_card(read_results(evaluated[0] / "results.json"))
+    evaluation = (evaluated[0] / "EVALUATION.md").read_text()
+    assert evaluation == render_evaluation(read_results(evaluated[0] / "results.json"))
+    assert "It does not localise disease" in evaluation
+    assert "| a box around the lungs |" in evaluation
 
 
 def test_an_external_test_reports_the_drop(evaluated):
@@ -94,7 +96,8 @@ def test_an_external_test_reports_the_drop(evaluated):
     own = results["splits"]["test"]["argmax"]["auroc"]["value"]
     assert found["drop"]["argmax"]["auroc"] == pytest.approx(own - found["rules"]["argmax"]["auroc"]["value"])
     card = (evaluated[0] / "README.md").read_text()
-    assert "External test" in card
+    assert "external test: `others`" in card
+    assert f"{found['rules']['argmax']['auroc']['value']:.3f}" in (evaluated[0] / "EVALUATION.md").read_text()
     assert re.search(r"dataset_split|split: external|external", card.split("---")[1])
 
 
@@ -152,7 +155,9 @@ def test_the_tables_hold_what_results_json_does(evaluated):
 
 def test_images_of_patients_are_for_publication_only_when_asked_for(run_folder, evaluated):
     assert not (run_folder / "figures" / "mistakes.png").exists()
-    assert "mistakes.png" not in (run_folder / "README.md").read_text()
+    for name in ("README.md", "EVALUATION.md"):
+        assert "mistakes.png" not in (run_folder / name).read_text()
     assert (evaluated[0] / "figures" / "mistakes.png").is_file()
     assert not (evaluated[0] / "figures" / "local" / "mistakes.png").exists()
-    assert "figures/mistakes.png" in (evaluated[0] / "README.md").read_text()
+    assert "](figures/mistakes.png)" in (evaluated[0] / "EVALUATION.md").read_text()
+    assert "figures/mistakes.png come from this dataset" in (evaluated[0] / "README.md").read_text()
