@@ -1,13 +1,16 @@
-"""What tests of pushing share."""
+"""What tests of conversion and of pushing share."""
 
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageEnhance
 
+from hub.convert import Options, convert
 from tests.conftest import DEFAULT_MODEL, HUB_SERVER
 from tests.hub_state import TOKEN, Hub
+from tests.phantoms import write_images
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +49,24 @@ def phantoms(dataset_folder, tmp_path) -> Path:
 def run(tmp_path) -> Path:
     """A copy of the bundled model, which is a run folder."""
     return shutil.copytree(DEFAULT_MODEL, tmp_path / "tiny")
+
+
+@pytest.fixture(scope="session")
+def leaky_source(tmp_path_factory) -> Path:
+    """Two classes with 20 training and 8 test images each, and copies of every kind among them."""
+    folder = tmp_path_factory.mktemp("leaky")
+    write_images(folder, *(f"{s}/{c}/{i}.png" for s, n in (("train", 20), ("test", 8)) for c in "ab" for i in range(n)))
+    shutil.copy(folder / "test/a/0.png", folder / "train/a/exact.png")
+    enhanced = ImageEnhance.Contrast(Image.open(folder / "test/b/1.png")).enhance(1.5)
+    enhanced.resize((300, 250)).save(folder / "train/b/near.jpg", quality=80)
+    shutil.copy(folder / "train/a/3.png", folder / "train/b/conflict.png")
+    (folder / "metadata.csv").write_text("file_name,patient\ntrain/a/5.png,Ann\ntest/a/5.png,Ann\ntrain/a/6.png,Ben\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def leaky_dataset(leaky_source, tmp_path_factory) -> Path:
+    """The same, converted."""
+    output = tmp_path_factory.mktemp("converted") / "leaky"
+    convert(leaky_source, output, Options(keep_names=True))
+    return output

@@ -1,18 +1,25 @@
+"""The command `hub.convert`: what comes out, and what its options do."""
+
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
 
 import numpy as np
 import pytest
 from datasets import Image, load_dataset
 
-from hub.convert import Options, convert
+from hub.convert import Options, convert, main
 from hub.dataset.splits import Fractions
-from hub.layouts.registry import LAYOUTS
-from space.errors import ChestXrayError, UsageError
-from tests.conftest import run_python
-from tests.phantoms import COUNTS
-from train.common.atomic_output import partial_of, written_whole
+from space.errors import UsageError
+from tests.commands import call
+from tests.conftest import REPOSITORY, run_python
+from tests.hub.converted import report_of, stored_rows
+from tests.phantoms import COUNTS, write_images
 from train.data.dataset import load_data
-from train.data.duplicates import merge_groups
 
 
 def test_the_dataset_opens_with_the_columns_and_labels_of_the_contract(dataset_folder):
@@ -58,71 +65,12 @@ def test_official_splits_are_kept_when_asked(kaggle_folder, tmp_path):
     assert all(source.startswith("val/") for source in dataset["validation"]["source"])
 
 
-def test_a_tree_that_stands_twice_is_read_once(kaggle_folder, tmp_path):
-    inner = tmp_path / "twice" / "chest_xray"
-    shutil.copytree(kaggle_folder / "chest_xray", inner)
-    shutil.copytree(kaggle_folder / "chest_xray", inner / "chest_xray")
-    shutil.copytree(kaggle_folder / "chest_xray", tmp_path / "twice" / "__MACOSX" / "chest_xray")
-    (inner / "train" / "NORMAL" / "._IM-0001.jpeg").write_bytes(b"junk")
-    (inner / "train" / "NORMAL" / ".DS_Store").write_bytes(b"junk")
-    convert(tmp_path / "twice", tmp_path / "out")
-    assert sum(load_dataset(str(tmp_path / "out")).num_rows.values()) == 200
-
-
-@pytest.mark.parametrize(
-    ("stem", "patient", "group"),
-    [
-        ("person7_bacteria_22", "person7_bacteria", "pneumonia-7"),
-        ("person7_virus_9", "person7_virus", "pneumonia-7"),
-        ("person1372_virus_2365_1", "person1372_virus", "pneumonia-1372"),
-        ("IM-0115-0001", "IM-0115", "normal-115"),
-        ("IM-0435-0001-0002", "IM-0435", "normal-435"),
-        ("NORMAL2-IM-0115-0001", "NORMAL2-IM-0115", "normal-115"),
-        ("scan12", None, None),
-    ],
-)
-def test_patients_are_read_from_file_names(stem, patient, group):
-    assert LAYOUTS["chest-xray-pneumonia"].patient_of(stem) == (patient, group)
-
-
-def test_items_that_share_any_key_end_in_one_group():
-    assert merge_groups(["a", "b", "c", "d"], ["1", "2", "2", "3"]) == [0, 1, 1, 3]
-    assert merge_groups(["a", "b", "a", "c"], ["1", "2", "2", "3"]) == [0, 0, 0, 3]
-
-
 def test_the_card_states_counts_licence_and_how_the_split_was_made(dataset_folder):
     card = (dataset_folder / "README.md").read_text()
     assert "license: cc-by-4.0" in card
     assert "10.17632/rscbjbr9sj.2" in card
     assert "200 chest radiographs" in card
     assert "stratified by class, seed 0" in card
-
-
-def test_an_unknown_folder_is_refused_with_what_was_looked_for_and_found(tmp_path):
-    (tmp_path / "in" / "cats").mkdir(parents=True)
-    (tmp_path / "in" / "cats" / "list.txt").write_text("tom")
-    done = run_python("-m", "hub.convert", tmp_path / "in", "--output", tmp_path / "out")
-    assert done.returncode == 2
-    assert "{train,val,test}/{NORMAL,PNEUMONIA}" in done.stderr
-    assert "cats/" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("layout", ["chest-xray-pneumonia", "nonsense"])
-def test_a_named_layout_that_does_not_fit_is_refused(tmp_path, layout):
-    with pytest.raises(UsageError, match="layout"):
-        convert(tmp_path, tmp_path / "out", Options(layout=layout))
-
-
-def test_many_damaged_images_stop_the_conversion_and_leave_nothing(kaggle_folder, tmp_path):
-    shutil.copytree(kaggle_folder, tmp_path / "source")
-    broken = sorted((tmp_path / "source/chest_xray/train/NORMAL").iterdir())[:12]
-    for path in broken:
-        path.write_text("not an image")
-    with pytest.raises(ChestXrayError, match=broken[0].name):
-        convert(tmp_path / "source", tmp_path / "out")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
 
 def test_an_output_that_exists_is_not_touched(kaggle_folder, tmp_path):
@@ -162,17 +110,131 @@ def test_a_folder_converted_anew_is_read_anew(kaggle_folder, tmp_path):
     assert found[0][1] != found[1][1]
 
 
-def test_a_link_and_what_it_leads_to_are_written_in_one_place(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "out")
-    with written_whole(tmp_path / "link") as folder:
-        assert folder == partial_of(tmp_path / "link") == partial_of(tmp_path / "out")
+def test_without_audit_the_splits_are_the_same_and_the_card_says_what_is_missing(leaky_source, leaky_dataset, tmp_path):
+    convert(leaky_source, tmp_path / "out", Options(keep_names=True, audit=False))
+    with_audit, without = load_dataset(str(leaky_dataset)), load_dataset(str(tmp_path / "out"))
+    assert {s: list(d["source"]) for s, d in with_audit.items()} == {s: list(d["source"]) for s, d in without.items()}
+    assert "shortcuts" not in report_of(tmp_path / "out")
+    assert not (tmp_path / "out" / "figures").exists()
+    assert "Shortcuts were not measured (`--no-audit`)" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_two_conversions_of_one_folder_at_a_time_are_refused(tmp_path):
-    with written_whole(tmp_path / "out") as folder:
-        (folder / "work").write_text("of an hour")
-        with pytest.raises(UsageError, match="another process"), written_whole(tmp_path / "out"):
-            pytest.fail("entered")
-        assert (folder / "work").exists()
-    assert (tmp_path / "out" / "work").read_text() == "of an hour"
+CLASSES = [f"{c}/{i}.png" for c in ("ill", "well") for i in range(12)]
+
+
+def test_a_zip_with_junk_converts_like_its_folder(kaggle_folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for path in sorted((kaggle_folder / "chest_xray").rglob("*.jpeg")):
+            name = path.relative_to(kaggle_folder)
+            archive.write(path, name)
+            archive.write(path, f"chest_xray/{name}")
+            archive.writestr(f"__MACOSX/{name.parent}/._{name.name}", b"junk")
+        archive.writestr("chest_xray/train/NORMAL/.DS_Store", b"junk")
+    report = convert(tmp_path / "x.zip", tmp_path / "from-zip")
+    assert report["images"] == 200
+    assert report["conversion"]["outside_layout"] == 200
+    convert(kaggle_folder, tmp_path / "from-folder")
+    assert stored_rows(tmp_path / "from-zip") == stored_rows(tmp_path / "from-folder")
+
+
+def test_a_dataset_with_only_a_test_split_is_refused_for_training(tmp_path):
+    write_images(tmp_path / "in", *(f"test/{path}" for path in CLASSES))
+    report = convert(tmp_path / "in", tmp_path / "out")
+    assert list(report["counts"]) == ["test"]
+    assert "for evaluation only" in (tmp_path / "out" / "README.md").read_text()
+    with pytest.raises(UsageError, match="no train and no validation split"):
+        load_data(str(tmp_path / "out"))
+
+
+def test_fractions_and_seed_decide_the_splits(tmp_path):
+    write_images(tmp_path / "in", *(f"{c}/{i}.png" for c in ("ill", "well") for i in range(40)))
+    counts = convert(tmp_path / "in", tmp_path / "a", Options(fractions=Fractions(0.2, 0.25, 1)))["counts"]
+    assert {split: sum(of.values()) for split, of in counts.items()} == {"train": 44, "validation": 16, "test": 20}
+
+
+@pytest.mark.parametrize("module", ["hub.convert", "hub.audit", "hub.push"])
+def test_help_is_printed_without_loading_what_is_slow(module):
+    done = run_python("-X", "importtime", "-m", module, "--help")
+    assert done.returncode == 0
+    assert "--output" in done.stdout or "--public" in done.stdout
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "transformers", "sklearn", "scipy", "matplotlib"}
+
+
+def test_the_command_in_a_process_of_its_own(tmp_path):
+    write_images(tmp_path / "in", *CLASSES)
+    done = run_python("-m", "hub.convert", tmp_path / "in", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "train 18, validation 3, test 3 images" in done.stdout
+    again = run_python("-m", "hub.convert", tmp_path / "in", "--output", tmp_path / "out")
+    assert again.returncode == 2
+    assert again.stderr.startswith(f"error: --output {tmp_path / 'out'} ")
+    assert again.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--val-fraction", "0"), ("--test-fraction", "0.9"), ("--size", "3"), ("--workers", "0")]
+)
+def test_options_out_of_range_are_usage_errors(kaggle_folder, tmp_path, option, value):
+    done = call(main, kaggle_folder, "--output", tmp_path / "out", option, value)
+    assert done.returncode == 2
+    assert option in done.stderr
+
+
+def test_odd_names_of_classes_and_files_are_no_trouble(tmp_path):
+    names = [f"{c}/{i}.png" for c in ("$\\foo{$", "_under", "é ü & <b>") for i in range(12)]
+    write_images(tmp_path / "in", *names)
+    folder = os.fsencode(tmp_path / "in" / "_under")
+    os.rename(folder + b"/0.png", folder + b"/p\xff3.png")
+    convert(tmp_path / "in", tmp_path / "out", Options(keep_names=True))
+    assert set(load_data(str(tmp_path / "out")).labels) == {"$\\foo{$", "_under", "é ü & <b>"}
+
+
+SLOW = """
+import sys, time
+from hub import convert
+from hub.dataset import image_summary
+summarise = image_summary.summarise_image
+image_summary.summarise_image = lambda data: (print("reading", flush=True), time.sleep(0.5), summarise(data))[2]
+from space.errors import run_cli
+sys.argv[0] = "hub.convert"
+run_cli(convert.main)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_nothing_half_written_is_left_and_run_again_it_finishes(tmp_path, how):
+    write_images(tmp_path / "in", *CLASSES)
+    command = [sys.executable, "-c", SLOW, str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=REPOSITORY, text=True, **pipes) as job:
+        assert any("reading" in line for line in job.stdout)
+        start = time.monotonic()
+        job.send_signal(how)
+        _, said = job.communicate(timeout=60)
+    assert time.monotonic() - start < 10
+    assert job.returncode == 130
+    assert "interrupted: the output was not written" in said
+    assert "Traceback" not in said
+    assert convert(tmp_path / "in", tmp_path / "out")["images"] == 24
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_an_output_inside_the_source_is_refused(tmp_path):
+    write_images(tmp_path, *CLASSES)
+    with pytest.raises(UsageError, match="inside the source"):
+        convert(tmp_path, tmp_path / "out")
+
+
+def test_an_empty_folder_or_a_link_to_one_can_be_the_output(tmp_path, monkeypatch):
+    write_images(tmp_path / "in", *CLASSES)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path / "empty")
+    done = call(main, tmp_path / "in", "--output", ".")
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(tmp_path / "empty")
+    (tmp_path / "empty").mkdir()
+    convert(tmp_path / "in", tmp_path / "link")
+    assert (tmp_path / "empty" / "README.md").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "in", "link"]

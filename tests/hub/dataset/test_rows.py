@@ -1,0 +1,86 @@
+"""What a row holds: stored bytes, masks, and names that give nobody away."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hub.convert import Options, convert
+from space.errors import UsageError
+from tests.hub.converted import stored_rows
+from tests.phantoms import draw_phantom, write_images
+from tests.space.imaging.test_dicom import dicom_bytes
+
+CLASSES = [f"{c}/{i}.png" for c in ("ill", "well") for i in range(12)]
+
+
+def test_a_private_folder_shows_no_name_anywhere(tmp_path):
+    write_images(tmp_path / "in", *(f"{c}/Miller-{i}.png" for c in ("ill", "well") for i in range(12)))
+    lines = "\n".join(f"{c}/Miller-{i}.png,Miller {i // 2}" for c in ("ill", "well") for i in range(12))
+    (tmp_path / "in" / "metadata.csv").write_text(f"file_name,patient\n{lines}\n")
+    convert(tmp_path / "in", tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*"):
+        assert b"Miller" not in (path.read_bytes() if path.is_file() else b""), path
+    rows = stored_rows(tmp_path / "out")
+    assert set(rows) == {f"{i:06d}" for i in range(1, 25)}
+    assert {row["patient"] for row in rows.values()} == {f"{i:06d}" for i in range(1, 7)}
+    convert(tmp_path / "in", tmp_path / "named", Options(keep_names=True))
+    assert set(stored_rows(tmp_path / "named")) == {f"{c}/Miller-{i}.png" for c in ("ill", "well") for i in range(12)}
+
+
+def test_dicom_files_become_clean_gray_png(tmp_path):
+    random = np.random.default_rng(0)
+    for i, name in enumerate(CLASSES):
+        path = tmp_path / "in" / name.replace(".png", ".dcm")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.asarray(draw_phantom(random, pneumonia=False)).astype(np.uint16) * 16
+        path.write_bytes(dicom_bytes(values, ViewPosition=("PA", "AP")[i % 2]))
+    convert(tmp_path / "in", tmp_path / "out")
+    rows = stored_rows(tmp_path / "out").values()
+    assert {row["view"] for row in rows} == {"PA", "AP"}
+    for row in rows:
+        image = Image.open(io.BytesIO(row["image"]["bytes"]))
+        assert (image.format, image.mode) == ("PNG", "L")
+        assert b"SECRET" not in row["image"]["bytes"]
+    assert not any(b"SECRET" in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+
+
+def test_dicom_files_in_any_layout_lose_their_names(tmp_path):
+    random = np.random.default_rng(0)
+    for split, n in (("train", 12), ("test", 3)):
+        for label in ("NORMAL", "PNEUMONIA"):
+            for i in range(n):
+                path = tmp_path / "in" / split / label / f"Doe_John_{label}{i}.dcm"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(dicom_bytes(np.asarray(draw_phantom(random, pneumonia=False))))
+    report = convert(tmp_path / "in", tmp_path / "out")
+    assert report["conversion"]["layout"] == "chest-xray-pneumonia"
+    assert not any(b"Doe" in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+
+
+def test_masks_of_a_layout_and_masks_from_a_folder(tmp_path, kaggle_folder):
+    images = sorted((kaggle_folder / "chest_xray").rglob("*.jpeg"))[:30]
+    for path in images:
+        mask = tmp_path / "masks" / path.relative_to(kaggle_folder / "chest_xray").with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((140, 160), 127 if path == images[0] else 255, np.uint8)).save(mask)
+    (tmp_path / "masks" / images[1].relative_to(kaggle_folder / "chest_xray").with_suffix(".png")).write_text("no mask")
+    report = convert(kaggle_folder, tmp_path / "out", Options(masks=tmp_path / "masks"))
+    assert report["conversion"]["masks"] == {"lung_mask": 30}
+    assert report["conversion"]["bad_masks"] == 1
+    rows = stored_rows(tmp_path / "out")
+    masked = {source for source, row in rows.items() if row["lung_mask"]}
+    expected = {path.relative_to(kaggle_folder / "chest_xray").as_posix() for path in images if path != images[1]}
+    assert masked == expected
+    first = rows[images[0].relative_to(kaggle_folder / "chest_xray").as_posix()]["lung_mask"]["bytes"]
+    assert set(np.unique(np.asarray(Image.open(io.BytesIO(first))))) == {127}
+    with pytest.raises(UsageError, match="holds no mask"):
+        convert(kaggle_folder, tmp_path / "other", Options(masks=tmp_path))
+
+
+def test_size_limits_the_longest_side(tmp_path):
+    write_images(tmp_path / "in", *CLASSES)
+    convert(tmp_path / "in", tmp_path / "out", Options(size=80))
+    sizes = {Image.open(io.BytesIO(row["image"]["bytes"])).size for row in stored_rows(tmp_path / "out").values()}
+    assert sizes == {(80, 70)}

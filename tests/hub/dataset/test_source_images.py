@@ -1,0 +1,61 @@
+"""Files that cannot be read, and classes that none is left of."""
+
+import csv
+import shutil
+
+import pytest
+
+from hub.convert import Options, convert
+from space.errors import ChestXrayError
+from tests.phantoms import write_images
+
+CLASSES = [f"{c}/{i}.png" for c in ("ill", "well") for i in range(12)]
+
+
+def test_bad_files_are_quarantined_with_their_reasons(tmp_path):
+    write_images(tmp_path / "in", *CLASSES, *(f"well/more-{i}.png" for i in range(60)))
+    whole = (tmp_path / "in" / "ill" / "0.png").read_bytes()
+    bad = {"empty.png": b"", "text.jpg": b"hello", "cut.png": whole[: len(whole) // 2], "x.dcm": b"no dicom"}
+    for name, data in bad.items():
+        (tmp_path / "in" / "well" / name).write_bytes(data)
+    report = convert(tmp_path / "in", tmp_path / "out")
+    assert report["images"] == 84
+    assert report["conversion"]["quarantined"] == {"damaged": 1, "empty": 1, "unknown_format": 2}
+    with (tmp_path / "out" / "quarantine.csv").open() as file:
+        rows = {row["path"]: row["code"] for row in csv.DictReader(file)}
+    assert rows == {
+        "well/empty.png": "empty", "well/text.jpg": "unknown_format", "well/cut.png": "damaged",
+        "well/x.dcm": "unknown_format",
+    }  # fmt: skip
+
+
+def test_too_many_bad_files_stop_unless_allowed(tmp_path):
+    write_images(tmp_path / "in", *CLASSES)
+    for i in range(3):
+        (tmp_path / "in" / "ill" / f"bad-{i}.png").write_text("bad")
+    with pytest.raises(ChestXrayError, match=r"3 of 27 images .* --allow-bad"):
+        convert(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert convert(tmp_path / "in", tmp_path / "out", Options(allow_bad=True))["images"] == 24
+
+
+def test_a_class_without_readable_images_is_not_in_the_dataset(tmp_path, capsys):
+    write_images(tmp_path / "in", *CLASSES, "gone/0.png")
+    (tmp_path / "in" / "gone" / "0.png").write_bytes(b"")
+    report = convert(tmp_path / "in", tmp_path / "out")
+    assert list(report["conversion"]["labels"]) == ["ill", "well"]
+    assert "class gone has no readable image" in capsys.readouterr().out
+    for path in (tmp_path / "in" / "ill").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ChestXrayError, match="only class well"):
+        convert(tmp_path / "in", tmp_path / "other", Options(allow_bad=True))
+
+
+def test_many_damaged_images_stop_the_conversion_and_leave_nothing(kaggle_folder, tmp_path):
+    shutil.copytree(kaggle_folder, tmp_path / "source")
+    broken = sorted((tmp_path / "source/chest_xray/train/NORMAL").iterdir())[:12]
+    for path in broken:
+        path.write_text("not an image")
+    with pytest.raises(ChestXrayError, match=broken[0].name):
+        convert(tmp_path / "source", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]

@@ -1,0 +1,101 @@
+"""Dataset folders and repositories, read for an audit."""
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hub.audit import main
+from tests.commands import call
+from tests.conftest import REPOSITORY
+from tests.hub.converted import report_of
+from tests.hub.pushing import push
+from tests.hub_state import COMMIT, Repository
+from train.data.dataset import SPLITS, load_data
+
+
+def broken(folder: Path, how: str) -> Path:
+    """A copy of a dataset folder, broken in some way."""
+    if how == "cut parquet":
+        path = next(folder.glob("data/*.parquet"))
+        path.write_bytes(path.read_bytes()[:500])
+    elif how == "odd audit.json":
+        (folder / "audit.json").write_text("[]")
+    else:
+        table = pq.read_table(next(folder.glob("data/test*.parquet")))
+        column = table.schema.get_field_index("image")
+        empty = pa.array([None] * len(table), table.schema.field("image").type)
+        pq.write_table(
+            table.set_column(column, table.schema.field("image"), empty), next(folder.glob("data/test*.parquet"))
+        )
+    return folder
+
+
+@pytest.mark.parametrize("how", ["cut parquet", "odd audit.json", "no images"])
+def test_a_broken_dataset_is_one_clear_error(leaky_dataset, tmp_path, how):
+    shutil.copytree(leaky_dataset, tmp_path / "broken")
+    done = call(main, broken(tmp_path / "broken", how))
+    assert done.returncode in (1, 2)
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_a_dataset_as_the_hub_stores_it(leaky_dataset, tmp_path):
+    for path in leaky_dataset.glob("data/*.parquet"):
+        split = path.name.split("-")[0]
+        (tmp_path / "data" / split).mkdir(parents=True)
+        table = pq.read_table(path)
+        labels = pa.array([-1 if split == "test" else value for value in table["label"].to_pylist()], pa.int64())
+        column = table.schema.get_field_index("label")
+        pq.write_table(
+            table.set_column(column, table.schema.field("label"), labels), tmp_path / "data" / split / "0000.parquet"
+        )
+    assert call(main, tmp_path, "--workers", "0").returncode == 2
+    assert call(main, tmp_path).returncode == 0
+    report = report_of(tmp_path)
+    assert list(report["counts"]) == list(SPLITS)
+    assert report["counts"]["test"] == {"a": 0, "b": 0, "unlabelled": 16}
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_a_dataset_on_the_hub_is_audited_without_touching_it(hub, leaky_dataset, tmp_path):
+    files = {
+        path.relative_to(leaky_dataset).as_posix(): path.read_bytes()
+        for path in leaky_dataset.rglob("*")
+        if path.is_file()
+    }
+    hub.repositories["datasets/owner/set"] = Repository(commits={COMMIT: files})
+    asked = call(main, "owner/set")
+    assert asked.returncode == 2
+    assert "--output" in asked.stderr
+    done = call(main, "owner/set", "--output", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    assert report_of(tmp_path / "report")["counts"] == report_of(leaky_dataset)["counts"]
+    missing = call(main, "owner/none", "--output", tmp_path / "report")
+    assert missing.returncode == 2
+    assert "cannot be downloaded" in missing.stderr
+
+
+@pytest.mark.parametrize(("dataset", "says"), [("nowhere/at/all", "nowhere/at/all"), (".", "holds no parquet")])
+def test_what_is_no_dataset_is_a_clear_error(dataset, says, tmp_path):
+    done = call(main, dataset if dataset != "." else tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_a_dataset_of_an_earlier_version_opens_is_audited_and_pushed(hub, phantoms):
+    """Images and tables stay as they are; audit.json and card are those that commit 5c919f0 wrote for the phantoms."""
+    for path in (REPOSITORY / "tests" / "hub" / "phantoms_of_5c919f0").iterdir():
+        shutil.copy(path, phantoms)
+    before = report_of(phantoms)
+    assert load_data(str(phantoms)).audit["warnings"] == before["warnings"]
+    done = push("dataset", phantoms, "someone/earlier", "--public")
+    assert done.returncode == 0, done.stderr
+    done = call(main, phantoms)
+    assert done.returncode == 0, done.stderr
+    after = report_of(phantoms)
+    for key in ("images", "counts", "patients", "patients_across_splits", "exact_duplicates", "conversion"):
+        assert after[key] == before[key], key
+    assert "images" in (phantoms / "README.md").read_text()  # the card is written anew: they were called pictures
+    assert push("dataset", phantoms, "someone/earlier", "--public").returncode == 0

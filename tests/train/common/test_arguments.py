@@ -1,0 +1,25 @@
+"""Values of command lines, and hints at what was meant."""
+
+import argparse
+
+import pytest
+
+from train.common.arguments import did_you_mean, parse_seed, parse_workers
+
+
+def test_seeds_and_workers_are_whole_numbers():
+    assert (parse_seed("0"), parse_seed(str(2**32 - 1)), parse_workers("1")) == (0, 2**32 - 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [(parse_seed, "-1"), (parse_seed, str(2**32)), (parse_seed, "x"), (parse_workers, "0"), (parse_workers, "1.5")],
+)
+def test_anything_else_is_refused_with_what_is_allowed(parse, text):
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number"):
+        parse(text)
+
+
+def test_the_nearest_word_is_named_where_one_is_near():
+    assert did_you_mean("epoch", ["epochs", "batch_size"]) == "; did you mean epochs?"
+    assert did_you_mean("xyz", ["epochs", "batch_size"]) == ""

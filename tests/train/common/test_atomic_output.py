@@ -1,0 +1,43 @@
+"""Outputs that appear whole or not at all."""
+
+import pytest
+
+from space.errors import UsageError
+from train.common.atomic_output import partial_of, rewritten_whole, write_text_whole, written_whole
+
+
+def test_a_link_and_what_it_leads_to_are_written_in_one_place(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    with written_whole(tmp_path / "link") as folder:
+        assert folder == partial_of(tmp_path / "link") == partial_of(tmp_path / "out")
+
+
+def test_two_conversions_of_one_folder_at_a_time_are_refused(tmp_path):
+    with written_whole(tmp_path / "out") as folder:
+        (folder / "work").write_text("of an hour")
+        with pytest.raises(UsageError, match="another process"), written_whole(tmp_path / "out"):
+            pytest.fail("entered")
+        assert (folder / "work").exists()
+    assert (tmp_path / "out" / "work").read_text() == "of an hour"
+
+
+def test_a_file_replaces_another_whole(tmp_path):
+    for text in ("first\n", "second\n"):
+        write_text_whole(tmp_path / "x.txt", text)
+        assert (tmp_path / "x.txt").read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_a_folder_is_rewritten_whole_or_stays(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "a").write_text("1")
+    with pytest.raises(RuntimeError), rewritten_whole(folder) as copy:
+        (copy / "a").write_text("2")
+        raise RuntimeError
+    assert (folder / "a").read_text() == "1"
+    with rewritten_whole(folder) as copy:
+        (copy / "a").write_text("2")
+    assert (folder / "a").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
