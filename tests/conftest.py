@@ -89,11 +89,3 @@ def real_kermany() -> Path:
     if not KERMANY.is_dir():
         pytest.skip("the real radiographs (../shared/data) are not on this machine")
     return KERMANY
-
-
-@pytest.fixture(scope="session")
-def real_dataset(real_kermany, tmp_path_factory) -> Path:
-    """The real radiographs, converted."""
-    folder = tmp_path_factory.mktemp("datasets") / "kermany"
-    convert(real_kermany, folder)
-    return folder

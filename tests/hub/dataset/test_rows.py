@@ -66,7 +66,7 @@ def test_masks_of_a_layout_and_masks_from_a_folder(tmp_path, kaggle_folder):
         mask.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((140, 160), 127 if path == images[0] else 255, np.uint8)).save(mask)
     (tmp_path / "masks" / images[1].relative_to(kaggle_folder / "chest_xray").with_suffix(".png")).write_text("no mask")
-    report = convert(kaggle_folder, tmp_path / "out", Options(masks=tmp_path / "masks"))
+    report = convert(kaggle_folder, tmp_path / "out", Options(masks=tmp_path / "masks", audit=False))
     assert report["conversion"]["masks"] == {"lung_mask": 30}
     assert report["conversion"]["bad_masks"] == 1
     rows = stored_rows(tmp_path / "out")
@@ -81,6 +81,6 @@ def test_masks_of_a_layout_and_masks_from_a_folder(tmp_path, kaggle_folder):
 
 def test_size_limits_the_longest_side(tmp_path):
     write_images(tmp_path / "in", *CLASSES)
-    convert(tmp_path / "in", tmp_path / "out", Options(size=80))
+    convert(tmp_path / "in", tmp_path / "out", Options(size=80, audit=False))
     sizes = {Image.open(io.BytesIO(row["image"]["bytes"])).size for row in stored_rows(tmp_path / "out").values()}
     assert sizes == {(80, 70)}

@@ -18,7 +18,7 @@ def test_bad_files_are_quarantined_with_their_reasons(tmp_path):
     bad = {"empty.png": b"", "text.jpg": b"hello", "cut.png": whole[: len(whole) // 2], "x.dcm": b"no dicom"}
     for name, data in bad.items():
         (tmp_path / "in" / "well" / name).write_bytes(data)
-    report = convert(tmp_path / "in", tmp_path / "out")
+    report = convert(tmp_path / "in", tmp_path / "out", Options(audit=False))
     assert report["images"] == 84
     assert report["conversion"]["quarantined"] == {"damaged": 1, "empty": 1, "unknown_format": 2}
     with (tmp_path / "out" / "quarantine.csv").open() as file:
@@ -36,13 +36,13 @@ def test_too_many_bad_files_stop_unless_allowed(tmp_path):
     with pytest.raises(ChestXrayError, match=r"3 of 27 images .* --allow-bad"):
         convert(tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert convert(tmp_path / "in", tmp_path / "out", Options(allow_bad=True))["images"] == 24
+    assert convert(tmp_path / "in", tmp_path / "out", Options(allow_bad=True, audit=False))["images"] == 24
 
 
 def test_a_class_without_readable_images_is_not_in_the_dataset(tmp_path, capsys):
     write_images(tmp_path / "in", *CLASSES, "gone/0.png")
     (tmp_path / "in" / "gone" / "0.png").write_bytes(b"")
-    report = convert(tmp_path / "in", tmp_path / "out")
+    report = convert(tmp_path / "in", tmp_path / "out", Options(audit=False))
     assert list(report["conversion"]["labels"]) == ["ill", "well"]
     assert "class gone has no readable image" in capsys.readouterr().out
     for path in (tmp_path / "in" / "ill").iterdir():
