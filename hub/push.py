@@ -8,15 +8,18 @@ import json
 import tempfile
 from pathlib import Path
 
+from huggingface_hub import RepoCard
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from hub.publishing.allowlist import Contents, collect, with_name
 from hub.publishing.preflight import check_dataset, check_run, verify_in_fresh_process
 from hub.publishing.repository import Pushed, Target, check_arrived, check_model, check_token, push
-from hub.publishing.space_bundle import build_bundle, pin_of
+from hub.publishing.space_bundle import SPACE_CARD, build_bundle, pin_of
 from space.errors import ChestXrayError, UsageError, run_cli
 from train.common.atomic_output import write_text_whole
+
+SHOWN_FILES, SHOWN_LINES = 5, 4  # in a dry run
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--revision", metavar="BRANCH", help="push to this branch; created if it does not exist")
     parser.add_argument("--tag", help="tag the commit, for example v1")
-    parser.add_argument("--dry-run", action="store_true", help="show files, sizes and the card; contact nobody")
+    parser.add_argument("--dry-run", action="store_true", help="summarise what would be pushed, and contact nobody")
     args = parser.parse_args()
     if not args.source.is_dir():
         kind = "dataset" if args.kind == "dataset" else "run"
@@ -117,17 +120,21 @@ def publish(args: argparse.Namespace, contents: Contents) -> None:
 
 
 def print_plan(args: argparse.Namespace, contents: Contents) -> None:
-    """Say what would be pushed."""
-    visible = "public" if args.public else "private"
-    print(f"would push to {args.repo} ({args.kind}, {visible}), branch {args.revision or 'main'}:")
-    for name, path in contents.files.items():
-        print(f"  {path.stat().st_size:>12,}  {name}")
-    print(
-        f"  {sum(path.stat().st_size for path in contents.files.values()):>12,}  bytes in {len(contents.files)} files"
-    )
+    """Summarise what would be pushed: where to, how much, the largest files, what stays here, how the card opens."""
+    sizes = {name: path.stat().st_size for name, path in contents.files.items()}
+    print(f"would push to {args.repo} ({args.kind}, {'public' if args.public else 'private'}), ", end="")
+    print(f"branch {args.revision or 'main'}: {len(sizes):,} files, {sum(sizes.values()):,} bytes")
+    for name in sorted(sizes, key=sizes.get, reverse=True)[:SHOWN_FILES]:
+        print(f"  {sizes[name]:>14,}  {name}")
+    if len(sizes) > SHOWN_FILES:
+        print(f"  and {len(sizes) - SHOWN_FILES:,} smaller files")
     if contents.left_out:
-        print(f"left out: {', '.join(contents.left_out)}")
-    print(f"\n{contents.files['README.md'].read_text(encoding='utf-8')}")
+        more = len(contents.left_out) - SHOWN_FILES
+        print(f"left out: {', '.join(contents.left_out[:SHOWN_FILES])}{f' and {more:,} more' if more > 0 else ''}")
+    print(f"card: {SPACE_CARD if args.kind == 'space' else args.source / 'README.md'}, which begins:")
+    text = RepoCard(contents.files["README.md"].read_text(encoding="utf-8"), ignore_metadata_errors=True).text
+    for line in [line for line in text.splitlines() if line][:SHOWN_LINES]:
+        print(f"  {line}")
 
 
 def note(folder: Path, target: Target, pushed: Pushed) -> None:

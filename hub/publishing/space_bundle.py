@@ -11,6 +11,7 @@ from space.errors import UsageError
 from space.results import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
+SPACE_CARD = ROOT / "space" / "README.md"
 BUNDLED = ROOT / "space" / "default-model"
 # What a Space reads of a model repository; the last two are there for chest CNNs.
 FETCHED = (
@@ -40,7 +41,7 @@ def build_bundle(source: Path, folder: Path) -> Contents:
     shutil.copytree(ROOT / "space", folder / "space", ignore=NOT_COPIED)
     shutil.copy2(ROOT / "space" / "requirements.txt", folder)
     shutil.copy2(ROOT / "LICENSE", folder)
-    card = RepoCard((ROOT / "space" / "README.md").read_text(encoding="utf-8"))
+    card = RepoCard(SPACE_CARD.read_text(encoding="utf-8"))
     if pin:
         card.data["models"] = [pin["model"]]
         needed = [name for name in FETCHED if (source / name).is_file()]
