@@ -19,7 +19,7 @@ from train.data.dataset import load_data
 from train.data.pixel_cache import CORRUPTED, Normaliser, load_pixels
 from train.engine.cpu_kernels import keep_freed_memory
 from train.engine.dialogue import ask_person
-from train.engine.job import TrainingInputs
+from train.engine.training_inputs import TrainingInputs
 from train.engine.run_spec import RunSpec, print_plan
 from train.engine.runtime import mixed_precision, use_all_cores
 from train.engine.shutdown import ShutdownSignal

@@ -110,9 +110,9 @@ def ours(dataset: str, architecture: str, tick: Callable) -> None:
     from train.data.dataset import load_data
     from train.data.pixel_cache import Normaliser, load_pixels
     from train.engine.cpu_kernels import keep_freed_memory
-    from train.engine.job import TrainingInputs
     from train.engine.runtime import mixed_precision, use_all_cores
     from train.engine.trainer import Trainer
+    from train.engine.training_inputs import TrainingInputs
     from train.models.factory import build
     from train.models.preprocessing import normalisation
 

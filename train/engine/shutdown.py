@@ -2,9 +2,24 @@
 
 import signal
 
+from space.errors import ChestXrayError
+
+
+class Interrupted(ChestXrayError):
+    """The process was asked to end, and the state of training was saved.
+
+    Args:
+        step: Optimiser steps done.
+        signal: The signal that asked.
+    """
+
+    def __init__(self, step: int, signal: int):
+        super().__init__(f"interrupted after step {step}; the state of training was saved. Add --resume to continue.")
+        self.exit_code = 128 + signal
+
 
 class ShutdownSignal:
-    """Notes SIGTERM or SIGINT instead of dying of it, inside a `with` block; a second one ends the process at once.
+    """Notes SIGTERM or SIGINT inside a `with` block, instead of ending the process; a second one ends it at once.
 
     Called, it returns the signal's number, or 0 while there was none.
     """

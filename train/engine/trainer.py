@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -20,7 +20,6 @@ from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from space.errors import UsageError
 from train.batches.augmentation import Augmenter
@@ -30,10 +29,28 @@ from train.common.checkpoint_folder import checkpoints_of
 from train.engine import checkpoint as disk
 from train.engine.control import Control, ControlState, Decision
 from train.engine.cpu_kernels import avoid_slow_kernels
-from train.engine.job import Fit, Interrupted, TrainingInputs
 from train.engine.optim import build_optimizer, rate_factor
+from train.engine.progress import Progress
+from train.engine.shutdown import Interrupted
+from train.engine.training_inputs import TrainingInputs
 from train.engine.validation import validate
 from train.models.freezing import check_batch_norm, freeze, train_mode
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training left behind, besides the kept weights in the model.
+
+    Attributes:
+        history: One row per epoch: epoch, step, learning_rate, train_loss, validation_loss, validation_accuracy,
+            validation_auroc, with a corrupted copy also corrupted_auroc and robust_auroc, and seconds.
+        kept: The row whose weights were kept.
+        stopped: Why training ended early; "" if it did not.
+    """
+
+    history: list[dict[str, float]]
+    kept: dict[str, float]
+    stopped: str
 
 
 class Trainer:
@@ -41,33 +58,33 @@ class Trainer:
 
     Args:
         accelerator: Where and in which precision to compute.
-        job: What to train.
+        inputs: What to train.
     """
 
-    def __init__(self, accelerator: Accelerator, job: TrainingInputs):
-        training = job.recipe.training
-        self.accelerator, self.job, self.training = accelerator, job, training
-        freeze(job.model, job.recipe.model.trainable)
+    def __init__(self, accelerator: Accelerator, inputs: TrainingInputs):
+        training = inputs.recipe.training
+        self.accelerator, self.inputs, self.training = accelerator, inputs, training
+        freeze(inputs.model, inputs.recipe.model.trainable)
         ranks = (accelerator.process_index, accelerator.num_processes)
-        self.batches = TrainingBatches(job.splits["train"], training, job.seed, accelerator.device, *ranks)
-        check_batch_norm(job.model, self.batches.smallest)
+        self.batches = TrainingBatches(inputs.splits["train"], training, inputs.seed, accelerator.device, *ranks)
+        check_batch_norm(inputs.model, self.batches.smallest)
         if (accelerator.device.type, accelerator.mixed_precision) == ("cpu", "bf16"):
-            avoid_slow_kernels(job.model)
-        model = job.model.to(memory_format=torch.channels_last)
+            avoid_slow_kernels(inputs.model)
+        model = inputs.model.to(memory_format=torch.channels_last)
         self.model, self.optimizer = accelerator.prepare(model, build_optimizer(model, training))
-        self.plain = accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        self.network = accelerator.unwrap_model(self.model, keep_torch_compile=False)
         self.average = None
         if training.ema_decay:
             self.average = AveragedModel(
-                self.plain, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay), use_buffers=True
+                self.network, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay), use_buffers=True
             )
-        self.augment = Augmenter(job.recipe.augmentation, accelerator.device)
+        self.augment = Augmenter(inputs.recipe.augmentation, accelerator.device)
         weights = self.batches.weights
         self.class_weights = None if weights is None else torch.from_numpy(weights).float().to(accelerator.device)
         planned = self._limit(training.epochs)
         warmup = min(round(training.warmup_epochs * self.batches.steps), planned // 2)
         self.factor = partial(rate_factor, training.schedule, warmup=warmup, total=planned)
-        self.control = Control(job.recipe, job.ask)
+        self.control = Control(inputs.recipe, inputs.ask)
         self.step = 0
         self.history: list[dict[str, float]] = []
         self.losses: list[Tensor] = []  # of the epoch so far
@@ -83,39 +100,36 @@ class Trainer:
     @property
     def evaluated(self) -> nn.Module:
         """The weights that are validated and kept: the averaged ones, where there is an average."""
-        return self.average.module if self.average else self.plain
+        return self.average.module if self.average else self.network
 
     def run(self) -> Fit:
-        """Train to the end, from a checkpoint in the job's folder if there is one; the model then has the kept weights.
+        """Train to the end, from a checkpoint in the run's folder if there is one; the model then has the kept weights.
 
         Raises:
             ChestXrayError: Training diverged, or its state could not be saved.
             Interrupted: The process was asked to end.
         """
         self._resume()
-        with tqdm(
-            total=self.total, initial=self.step, desc="training", unit="step",
-            disable=not self.accelerator.is_main_process,
-        ) as self.progress:  # fmt: skip
-            while self._goes_on():
+        with Progress(self.step, self.total, self.accelerator.is_main_process) as self.progress:
+            while self._continues():
                 self._epoch()
-        self._load_kept(self.plain)
+        self._load_kept(self.network)
         self.accelerator.wait_for_everyone()
         return Fit(self.history, self.kept, self.control.state.stopped)
 
-    def _goes_on(self) -> bool:
-        """Whether another epoch is due, of which a person may have a say; the state is saved already."""
+    def _continues(self) -> bool:
+        """Whether another epoch is due, after asking a person if that is due; the state is saved already."""
         self._check_interrupted()
         if self.control.ask_if_due():
-            if (state := self.control.state).stopped and self.accelerator.is_main_process:
-                self.progress.write(f"stopped after epoch {len(self.history)}: {state.stopped}")
-            self.progress.total = self.total
+            if stopped := self.control.state.stopped:
+                self.progress.note(f"stopped after epoch {len(self.history)}: {stopped}")
+            self.progress.bar.total = self.total
             self._save()
             self._check_interrupted()
         return not self.control.state.stopped and len(self.history) * self.batches.steps < self.total
 
     def _limit(self, epochs: int) -> int:
-        return min(self.batches.steps * epochs, self.job.max_steps or math.inf)
+        return min(self.batches.steps * epochs, self.inputs.max_steps or math.inf)
 
     def _epoch(self) -> None:
         """Train to the end of the epoch that `step` lies in, validate, and do what the control says."""
@@ -131,7 +145,7 @@ class Trainer:
         # A step that fp16 had to skip may have no finite loss.
         row = {"epoch": len(self.history) + 1, "step": self.step, "train_loss": float(losses[losses.isfinite()].mean())}
         row["learning_rate"] = self._rate(self.step - 1)
-        row |= validate(self.accelerator, self.evaluated, self.job.splits, self.job.normalise)
+        row |= validate(self.accelerator, self.evaluated, self.inputs.splits, self.inputs.normalise)
         row["seconds"] = time.perf_counter() - started
         self.history.append(row)
         self.losses, self.seconds = [], 0.0
@@ -146,18 +160,18 @@ class Trainer:
                 disk.save_weights, f"kept-{self.step:09}.safetensors", self.evaluated.state_dict()
             )
         if decision.rollback:
-            for module in {self.plain, self.evaluated}:
+            for module in {self.network, self.evaluated}:
                 self._load_kept(module)
         self._report(row, decision.notes)
         self._save()
 
     def _optimise(self, batches: list[Batch]) -> None:
         """One optimiser step: the batches' gradients together."""
-        job, rank = self.job, self.accelerator.process_index
+        rank = self.accelerator.process_index
         rate = self._rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(random_seed(job.seed, DROPOUT, self.step, rank))
+        torch.manual_seed(random_seed(self.inputs.seed, DROPOUT, self.step, rank))
         loss = torch.zeros((), device=self.accelerator.device)
         for number, batch in enumerate(batches):
             is_last = number + 1 == len(batches)  # processes exchange gradients once a step
@@ -168,24 +182,20 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average:
-            self.average.update_parameters(self.plain)
+            self.average.update_parameters(self.network)
         self.losses.append(loss)
         self.step += 1
-        if self.step % 10 == 1:  # reading the loss waits for the device, so not at every step
-            name = self.control.metric
-            shown = {name.replace("validation", "val"): f"{self.kept[name]:.4f}"} if self.kept else {}
-            self.progress.set_postfix(loss=f"{loss.item():.3f}", **shown, refresh=False)
-        self.progress.update()
+        self.progress.step(loss)
 
     def _backward(self, batch: Batch, number: int) -> Tensor:
         """Forward and backward pass of one batch; returns its share of the step's loss, detached."""
         pixels = self.augment(
-            batch.pixels, random_seed(self.job.seed, AUGMENTATION, self.step, number), batch.place, batch.total
+            batch.pixels, random_seed(self.inputs.seed, AUGMENTATION, self.step, number), batch.place, batch.total
         )
         if batch.augmented is not None:
             pixels = torch.where(batch.augmented.view(-1, 1, 1, 1), pixels, batch.pixels.float() / 255)
         with self.accelerator.autocast():
-            logits = self.model(pixel_values=self.job.normalise(pixels)).logits
+            logits = self.model(pixel_values=self.inputs.normalise(pixels)).logits
         summed = F.cross_entropy(
             logits.float(), batch.labels, weight=self.class_weights, reduction="sum",
             label_smoothing=self.training.label_smoothing,
@@ -202,25 +212,20 @@ class Trainer:
         """Send an epoch to the tracker and print it."""
         numbers = {name: value for name, value in row.items() if name not in ("epoch", "step")}
         self.accelerator.log(numbers, step=row["step"])
-        if self.accelerator.is_main_process:
-            shown = dict.fromkeys(["train_loss", "validation_loss", "validation_auroc", self.control.metric])
-            values = ", ".join(f"{name.replace('_', ' ')} {row[name]:.4f}" for name in shown)
-            kept = " (kept)" if self.kept is row else ""
-            self.progress.write(f"epoch {row['epoch']}: {values}, {row['seconds']:.0f} s{kept}")
-            for note in notes:
-                self.progress.write(note)
-        self.progress.total = self.total
+        self.progress.epoch(row, self.control.metric, self.kept, self.total)
+        for note in notes:
+            self.progress.note(note)
 
     def _save_if_due(self) -> None:
         """Save between epochs, every so many steps and when the process is asked to end."""
-        every = self.job.recipe.control.checkpoint_steps
-        if self.job.interrupted() or (every and self.step % every == 0):
+        every = self.inputs.recipe.control.checkpoint_steps
+        if self.inputs.interrupted() or (every and self.step % every == 0):
             self._save()
         self._check_interrupted()
 
     def _check_interrupted(self) -> None:
-        """Give way to a signal; the state is saved already."""
-        if self.step and (signal := self.job.interrupted()):
+        """End if a signal asked for it; the state is saved already."""
+        if self.step and (signal := self.inputs.interrupted()):
             raise Interrupted(self.step, signal)
 
     def _shared_losses(self) -> Tensor:
@@ -228,12 +233,12 @@ class Trainer:
         return self.accelerator.reduce(torch.stack(self.losses), "mean") if self.losses else torch.zeros(0)
 
     def _save(self) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in self.plain.state_dict().items()}
+        tensors = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= disk.flatten_optimizer(self.optimizer.state_dict()["state"])
         if self.average:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         facts = {
-            "identity": self.job.identity,
+            "identity": self.inputs.identity,
             "control": asdict(self.control.state),
             "history": self.history,
             "kept": self.kept_file,
@@ -246,7 +251,7 @@ class Trainer:
 
     def _write(self, write: Callable, *values: Any) -> Any:
         """Write to the checkpoints' folder on the main process."""
-        return write(checkpoints_of(self.job.folder), *values) if self.accelerator.is_main_process else None
+        return write(checkpoints_of(self.inputs.folder), *values) if self.accelerator.is_main_process else None
 
     def _from_main(self, read: Callable[[], Any]) -> Any:
         """What the main process reads, on every process: others may not see its disk."""
@@ -254,32 +259,34 @@ class Trainer:
         return broadcast_object_list(values)[0]
 
     def _load_kept(self, module: nn.Module) -> None:
-        folder = checkpoints_of(self.job.folder)
+        folder = checkpoints_of(self.inputs.folder)
         module.load_state_dict(self._from_main(lambda: load_file(folder / self.kept_file["file"])))
 
     def _resume(self) -> None:
-        found = self._from_main(lambda: disk.load_checkpoint(checkpoints_of(self.job.folder)))
-        if found is None:
+        """Restore the state of the last checkpoint, if there is one."""
+        folder = checkpoints_of(self.inputs.folder)
+        saved = self._from_main(lambda: disk.load_checkpoint(folder))
+        if saved is None:
             return
-        facts = found.facts
-        different = [name for name, value in facts["identity"].items() if value != self.job.identity[name]]
+        facts = saved.facts
+        different = [name for name, value in facts["identity"].items() if value != self.inputs.identity[name]]
         if different:
             raise UsageError(
-                f"--resume: the interrupted run has another {', '.join(different)} than this command. Give the command "
-                "that it was started with, or delete its folder to start afresh."
+                f"--resume: the interrupted run was started with another {', '.join(different)}. Repeat the command "
+                f"that started it, or delete {folder.parent} to start again."
             )
-        self.step, self.history, self.kept = found.step, facts["history"], facts["kept_row"]
+        self.step, self.history, self.kept = saved.step, facts["history"], facts["kept_row"]
         self.kept_file, self.seconds = facts["kept"], facts["seconds"]
         self.losses = [torch.tensor(loss, device=self.accelerator.device) for loss in facts["losses"]]
         self.control.state = ControlState(**facts["control"])
-        self.plain.load_state_dict(_part(found.tensors, "model"))
-        disk.restore_optimizer(self.optimizer.optimizer, found.tensors)
+        self.network.load_state_dict(_part(saved.tensors, "model"))
+        disk.restore_optimizer(self.optimizer.optimizer, saved.tensors)
         if self.average:
-            self.average.load_state_dict(_part(found.tensors, "average"))
+            self.average.load_state_dict(_part(saved.tensors, "average"))
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(facts["scaler"])
         if self.accelerator.is_main_process:
-            print(f"going on after step {self.step} (epoch {len(self.history) + 1})")
+            print(f"resuming after step {self.step} (epoch {len(self.history) + 1})")
 
 
 def _part(tensors: dict[str, Tensor], owner: str) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from typing import get_args
 
 from timm.models import group_parameters
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from space.errors import UsageError
 from space.inference.gradcam import network_of
@@ -12,6 +11,7 @@ from train.config.recipe import Trainable
 from train.models.modeling_chest_cnn import ChestCnnForImageClassification
 
 TRAINABLE = get_args(Trainable)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def freeze(model: nn.Module, trainable: str) -> None:
@@ -57,7 +57,7 @@ def train_mode(model: nn.Module) -> None:
     """Put a model in training mode, all but its frozen batch norms: their running statistics must not move."""
     model.train()
     for module in model.modules():
-        weights = list(module.parameters()) if isinstance(module, _BatchNorm) else []
+        weights = list(module.parameters()) if isinstance(module, BATCH_NORMS) else []
         if weights and not any(weight.requires_grad for weight in weights):
             module.eval()
 
@@ -72,7 +72,9 @@ def check_batch_norm(model: nn.Module, images: int) -> None:
     Raises:
         UsageError: There are too few.
     """
-    trained = (m for m in model.modules() if isinstance(m, _BatchNorm) and any(w.requires_grad for w in m.parameters()))
+    trained = (
+        m for m in model.modules() if isinstance(m, BATCH_NORMS) and any(w.requires_grad for w in m.parameters())
+    )
     if images < 2 and any(trained):
         raise UsageError(
             "batch norm needs at least two images in every batch of every process; raise batch_size (or use fewer "

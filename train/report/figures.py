@@ -46,7 +46,7 @@ def save_figures(folder: Path, history: list[dict], shown: Shown) -> list[str]:
 
     Args:
         folder: Where to write; is made.
-        history: Rows of `train.engine.job.Fit.history`.
+        history: Rows of `train.engine.trainer.Fit.history`.
         shown: The split to draw.
 
     Returns:

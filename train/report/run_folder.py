@@ -21,8 +21,8 @@ from train.data.dataset import Data
 from train.data.lung_masks import masked_images
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.engine.control import METRICS
-from train.engine.job import Fit
 from train.engine.run_spec import RunSpec
+from train.engine.trainer import Fit
 from train.evaluation.bootstrap import RESAMPLES
 from train.evaluation.calibration import fit_calibration
 from train.evaluation.evaluate_model import DecisionSpec, SplitPredictions, evaluate, predict_split

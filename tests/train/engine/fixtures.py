@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from tests.conftest import TINY_RECIPE
 from tests.phantoms import draw_phantom
 from train.config.recipe import Recipe, load_recipe
 from train.data.pixel_cache import Normaliser, PixelDataset
-from train.engine.job import TrainingInputs
 from train.engine.trainer import Trainer
+from train.engine.training_inputs import TrainingInputs
 from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 
 SIZE = 32
 CPU = torch.device("cpu")
+# For networks this small, threads wait for each other five times as long as they compute.
+torch.set_num_threads(1)
 
 
 def small_recipe(*changes: str) -> Recipe:
@@ -35,6 +38,7 @@ def small_model(dropout: float = 0.0, batch_norm: bool = False, seed: int = 0) -
     return ChestCnnForImageClassification(config)
 
 
+@cache
 def small_splits(counts: tuple[int, int] = (32, 16)) -> dict[str, PixelDataset]:
     """Phantoms: `counts` images of each class to train on, 16 to validate with."""
     random = np.random.default_rng(0)
@@ -47,14 +51,16 @@ def small_splits(counts: tuple[int, int] = (32, 16)) -> dict[str, PixelDataset]:
     return {"train": split(*counts), "validation": split(8, 8)}
 
 
-def make_job(folder: Path, recipe: Recipe, model=None, splits=None, **changes) -> TrainingInputs:
-    """A job on phantoms."""
+def make_inputs(folder: Path, recipe: Recipe, model=None, splits=None, **changes) -> TrainingInputs:
+    """What a trainer is given, on phantoms."""
     normalise = Normaliser(torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), 0.25), CPU)
     identity = json.loads(json.dumps(recipe.to_dict()))
-    job = TrainingInputs(recipe, model or small_model(), splits or small_splits(), normalise, folder, 1, None, identity)
-    return replace(job, **changes)
+    inputs = TrainingInputs(
+        recipe, model or small_model(), splits or small_splits(), normalise, folder, 1, None, identity
+    )
+    return replace(inputs, **changes)
 
 
-def make_loop(folder: Path, recipe: Recipe, model=None, splits=None, **changes) -> Trainer:
-    """A loop on phantoms, on this process, in fp32."""
-    return Trainer(Accelerator(cpu=True), make_job(folder, recipe, model, splits, **changes))
+def make_trainer(folder: Path, recipe: Recipe, model=None, splits=None, **changes) -> Trainer:
+    """A trainer on phantoms, in this process, in fp32."""
+    return Trainer(Accelerator(cpu=True), make_inputs(folder, recipe, model, splits, **changes))

@@ -12,7 +12,7 @@ from train.engine.cpu_kernels import avoid_slow_kernels
 
 FAULTS = """
 import resource
-from train.cpu_speed import keep_freed_memory
+from train.engine.cpu_kernels import keep_freed_memory
 if {kept}:
     keep_freed_memory()
 def faults():

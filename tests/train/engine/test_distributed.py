@@ -14,15 +14,15 @@ WITHOUT_NORM = ["architecture=test_convnext", "optimizer=sgd", "epochs=2", "chec
 RANKS = """
 import hashlib, pathlib, sys
 from accelerate import Accelerator
-from tests.train.engine.fixtures import make_job, small_model, small_recipe
+from tests.train.engine.fixtures import make_inputs, small_model, small_recipe
 from train.engine.trainer import Trainer
 folder = pathlib.Path(sys.argv[1])
 accelerator = Accelerator(cpu=True)
 recipe = small_recipe("ema_decay=0.9", "selection=loss")
-loop = Trainer(accelerator, make_job(folder / "run", recipe, small_model(dropout=0.2, batch_norm=True)))
-loop.run()
+trainer = Trainer(accelerator, make_inputs(folder / "run", recipe, small_model(dropout=0.2, batch_norm=True)))
+trainer.run()
 digest = hashlib.sha256()
-for name, tensor in sorted(loop.plain.state_dict().items()):
+for name, tensor in sorted(trainer.network.state_dict().items()):
     digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
 (folder / f"rank{accelerator.process_index}").write_text(digest.hexdigest())
 accelerator.wait_for_everyone()

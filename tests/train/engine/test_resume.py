@@ -13,10 +13,10 @@ import torch
 
 from space.errors import ChestXrayError, UsageError
 from tests.conftest import REPOSITORY, TINY_RECIPE
-from tests.train.engine.fixtures import make_loop, small_model, small_recipe
+from tests.train.engine.fixtures import make_trainer, small_model, small_recipe
 from train.common.atomic_output import partial_of
 from train.common.checkpoint_folder import checkpoints_of, has_checkpoint
-from train.engine.job import Interrupted
+from train.engine.shutdown import Interrupted
 
 # Dropout, batch norm, averaged weights, copies, momentum in channels-last memory: all that a resumed run could lose.
 EVERYTHING = (
@@ -31,14 +31,14 @@ def model():
 
 def interrupt(folder, recipe, step: int) -> None:
     """Train until after a step, when a signal comes."""
-    loop = make_loop(folder, recipe, model(), interrupted=lambda: signal.SIGTERM if loop.step >= step else 0)
+    trainer = make_trainer(folder, recipe, model(), interrupted=lambda: signal.SIGTERM if trainer.step >= step else 0)
     with pytest.raises(Interrupted, match=f"interrupted after step {step}.*--resume") as error:
-        loop.run()
+        trainer.run()
     assert error.value.exit_code == 128 + signal.SIGTERM
 
 
-def weights(loop) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in loop.plain.state_dict().items()}
+def weights(trainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
 
 
 def same(ours, theirs) -> bool:
@@ -52,8 +52,8 @@ def without_seconds(history):
 @pytest.fixture(scope="module", params=["adamw", "adamax", "rmsprop", "sgd"])
 def uninterrupted(request, tmp_path_factory):
     recipe = small_recipe(*EVERYTHING, f"optimizer={request.param}")
-    loop = make_loop(tmp_path_factory.mktemp("whole"), recipe, model())
-    return recipe, loop.run(), weights(loop)
+    trainer = make_trainer(tmp_path_factory.mktemp("whole"), recipe, model())
+    return recipe, trainer.run(), weights(trainer)
 
 
 @pytest.mark.parametrize("steps", [5, 8])
@@ -61,9 +61,9 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(uninterrupted, tmp_p
     recipe, fit, expected = uninterrupted
     interrupt(tmp_path, recipe, steps)
     torch.manual_seed(99)  # whatever else happened in between
-    loop = make_loop(tmp_path, recipe, small_model(dropout=0.3, batch_norm=True, seed=7))
-    again = loop.run()
-    assert same(weights(loop), expected)
+    trainer = make_trainer(tmp_path, recipe, small_model(dropout=0.3, batch_norm=True, seed=7))
+    again = trainer.run()
+    assert same(weights(trainer), expected)
     assert without_seconds(again.history) == without_seconds(fit.history)
     assert again.kept["epoch"] == fit.kept["epoch"]
 
@@ -72,7 +72,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(uninterrupted, tmp_p
 def interrupted(tmp_path):
     """A folder with the checkpoints of steps 6 and 9, and the weights of a run that was never interrupted."""
     recipe = small_recipe(*EVERYTHING)
-    whole = make_loop(tmp_path / "whole", recipe, model())
+    whole = make_trainer(tmp_path / "whole", recipe, model())
     whole.run()
     interrupt(tmp_path / "run", recipe, 9)
     assert has_checkpoint(tmp_path / "run")
@@ -101,10 +101,10 @@ def test_a_damaged_checkpoint_is_passed_over(interrupted, capsys, damage):
         shutil.copytree(folder / last, folder / "step-000000012")
         (folder / "step-000000012" / "state.safetensors").write_bytes(b"")
         last = "step-000000012"
-    loop = make_loop(run, recipe, model())
-    loop.run()
+    trainer = make_trainer(run, recipe, model())
+    trainer.run()
     assert f"checkpoint {last} is damaged" in capsys.readouterr().err
-    assert same(weights(loop), expected)
+    assert same(weights(trainer), expected)
     assert earlier != last
 
 
@@ -113,14 +113,14 @@ def test_damaged_kept_weights_take_their_checkpoints_with_them(interrupted):
     for path in checkpoints_of(run).glob("kept-*"):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ChestXrayError, match=r"all checkpoints.*are damaged\. Delete"):
-        make_loop(run, recipe, model()).run()
+        make_trainer(run, recipe, model()).run()
 
 
 def test_another_command_cannot_go_on_with_a_run(interrupted):
     recipe, run, _ = interrupted
     other = dict(recipe.to_dict(), name="other")
     with pytest.raises(UsageError, match=r"another name.* than this command"):
-        make_loop(run, recipe, model(), identity=other).run()
+        make_trainer(run, recipe, model(), identity=other).run()
 
 
 def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(tmp_path):
@@ -131,12 +131,12 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
         with pytest.raises(ChestXrayError, match=r"could not be saved.*Free some space and go on with --resume"):
-            make_loop(tmp_path, recipe, model()).run()
+            make_trainer(tmp_path, recipe, model()).run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert steps(tmp_path) == before
     assert not list(checkpoints_of(tmp_path).glob("*.partial"))
-    make_loop(tmp_path, recipe, model()).run()
+    make_trainer(tmp_path, recipe, model()).run()
 
 
 def start(dataset, output, *options) -> subprocess.Popen:
@@ -194,7 +194,7 @@ def test_a_process_that_is_killed_loses_at_most_what_came_after_its_checkpoint(
 
 def test_only_what_is_needed_is_kept(tmp_path):
     recipe = small_recipe("epochs=6", "checkpoint_steps=2", "selection=loss")
-    fit = make_loop(tmp_path, recipe, model()).run()
+    fit = make_trainer(tmp_path, recipe, model()).run()
     found = sorted(path.name for path in checkpoints_of(tmp_path).iterdir())
     assert len(steps(tmp_path)) == 2
     assert f"kept-{fit.kept['step']:09}.safetensors" in found
