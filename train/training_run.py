@@ -19,11 +19,11 @@ from train.data.dataset import load_data
 from train.data.pixel_cache import CORRUPTED, Normaliser, load_pixels
 from train.engine.cpu_kernels import keep_freed_memory
 from train.engine.dialogue import ask_person
-from train.engine.training_inputs import TrainingInputs
 from train.engine.run_spec import RunSpec, print_plan
 from train.engine.runtime import mixed_precision, use_all_cores
 from train.engine.shutdown import ShutdownSignal
 from train.engine.trainer import Trainer
+from train.engine.training_inputs import TrainingInputs
 from train.evaluation.external_test import load_external
 from train.models.chest_cnns import CHEST_CNNS, default_init
 from train.models.factory import build, save

@@ -8,8 +8,8 @@ from accelerate import Accelerator
 from tests.train.engine.fixtures import CPU, small_splits
 from train.config.recipe import RECIPES, load_recipe
 from train.data.pixel_cache import CORRUPTED, Normaliser, PixelDataset
-from train.engine.training_inputs import TrainingInputs
 from train.engine.trainer import Trainer
+from train.engine.training_inputs import TrainingInputs
 from train.models.factory import build
 from train.models.preprocessing import normalisation
 
