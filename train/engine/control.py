@@ -24,7 +24,7 @@ class ControlState:
         epochs: Epochs after which training ends.
         rate_scale: What the recipe's learning rate is multiplied by.
         scores: The selection metric of every epoch, higher being better.
-        stale: Epochs since the metric became better or the learning rate was lowered.
+        stale: Epochs since the metric improved or the learning rate was lowered.
         ask_at: Epochs after which the next question is asked; 0: never.
         stopped: Why training ended early; "" if it did not.
     """
@@ -57,8 +57,8 @@ class Control:
 
     Args:
         recipe: The recipe.
-        ask: Asks a person (see `ask_person`). None, and the answer None, mean that there is nobody to ask: then
-            `ask_default` holds.
+        ask: Asks a person (see `ask_person`). If it is None, or answers None, nobody can be asked, and `ask_default`
+            holds.
     """
 
     def __init__(self, recipe: Recipe, ask: Callable[[int, int, float], Answer | None] | None = None):
@@ -82,7 +82,7 @@ class Control:
         rollback = self._lower_on_plateau(notes)
         stale = len(state.scores) - 1 - state.scores.index(max(state.scores))
         if recipe.early_stopping_epochs and stale >= recipe.early_stopping_epochs:
-            state.stopped = f"{column} has not become better for {stale} epochs"
+            state.stopped = f"{column} has not improved for {stale} epochs"
             notes.append(f"stopped after epoch {len(state.scores)}: {state.stopped}")
         return Decision(keep, rollback and not keep, notes)
 
@@ -97,12 +97,12 @@ class Control:
         if lowered >= state.rate_scale:
             return False
         state.rate_scale = lowered
-        back = ", from the kept weights" if recipe.plateau_rollback else ""
-        notes.append(f"{self.metric} stopped improving: learning rate is now {rate * lowered:.3g}{back}")
+        back = ", and training continues from the kept weights" if recipe.plateau_rollback else ""
+        notes.append(f"{self.metric} has stopped improving: the learning rate is now {rate * lowered:.3g}{back}")
         return recipe.plateau_rollback
 
     def ask_if_due(self) -> bool:
-        """Ask whether to go on, if it is time to; returns whether it was."""
+        """Ask whether to continue, if it is time to; returns whether it was."""
         state, done = self.state, len(self.state.scores)
         if state.stopped or not state.ask_at or done < state.ask_at:
             return False
@@ -111,13 +111,13 @@ class Control:
         default = Answer(0 if self.recipe.ask_default == "stop" else None)
         self._obey(answer or default, done)
         if state.stopped and not answer:
-            state.stopped = 'nobody could be asked whether to go on, and the recipe says ask_default = "stop"'
+            state.stopped = 'nobody could be asked whether to continue, and the recipe says ask_default = "stop"'
         return True
 
     def _obey(self, answer: Answer, done: int) -> None:
         state = self.state
         if answer.epochs == 0:
-            state.stopped = "asked to"
+            state.stopped = "a person asked to stop"
             return
         state.ask_at = done + answer.epochs if answer.epochs else 0
         state.epochs = max(state.epochs, state.ask_at)

@@ -1,4 +1,4 @@
-"""The question on the terminal whether to go on, for how long, and how fast (study E)."""
+"""The question on the terminal whether to continue, for how long, and how fast (study E)."""
 
 import math
 import os
@@ -12,8 +12,8 @@ class Answer:
     """What a person wants.
 
     Attributes:
-        epochs: Epochs until the next question; 0 stops, None goes on to the end without asking again.
-        learning_rate: The new peak learning rate; None leaves it.
+        epochs: Epochs until the next question; 0 stops, None continues to the end without asking again.
+        learning_rate: The new peak learning rate; None keeps it.
     """
 
     epochs: int | None
@@ -31,7 +31,7 @@ def can_ask() -> bool:
 
 
 def ask_person(done: int, epochs: int, learning_rate: float) -> Answer | None:
-    """Ask on the terminal whether to go on, for how long, and with which learning rate (study E's dialogue).
+    """Ask on the terminal whether to continue, for how long, and with which learning rate.
 
     Args:
         done: Epochs done.
@@ -49,18 +49,23 @@ def ask_person(done: int, epochs: int, learning_rate: float) -> Answer | None:
             "then ask again; n: stop. ",
             lambda text: {"": None, "y": None, "n": 0}[text] if text in ("", "y", "n") else int(text),
             lambda value: value is None or value >= 0,
+            "Please press Enter, or type a whole number or n.",
         )
         if more == 0:
             return Answer(0)
-        rate = _answer(f"Learning rate? Enter: {learning_rate:g} as now. ", lambda text: float(text) if text else None,
-                       lambda value: value is None or 0 < value < math.inf)  # fmt: skip
+        rate = _answer(
+            f"Learning rate? Enter: keep {learning_rate:g}. ",
+            lambda text: float(text) if text else None,
+            lambda value: value is None or 0 < value < math.inf,
+            "Please press Enter, or type a number above 0.",
+        )
     except EOFError:
         return None
     return Answer(more, rate)
 
 
-def _answer(question: str, parse: Callable, valid: Callable) -> float | int | None:
-    """Ask until the answer can be understood."""
+def _answer(question: str, parse: Callable, valid: Callable, allowed: str) -> float | int | None:
+    """Ask until the answer can be understood; `allowed` is what to say when it cannot."""
     while True:
         try:
             value = parse(input(question).strip().lower())
@@ -68,4 +73,4 @@ def _answer(question: str, parse: Callable, valid: Callable) -> float | int | No
             value = math.nan
         if value is None or (value == value and valid(value)):
             return value
-        print("That was not understood.")
+        print(allowed)

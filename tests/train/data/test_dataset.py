@@ -1,17 +1,11 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as Image
 
 from space.errors import UsageError
-from tests.conftest import TINY_RECIPE
 from tests.phantoms import draw_phantom
-from train.common.atomic_output import public_name
-from train.config.recipe import load_recipe
 from train.data.dataset import load_data
-from train.report.run_folder import RunSpec
 
 
 def test_a_dataset_without_validation_or_that_does_not_exist_is_refused(dataset_folder, tmp_path):
@@ -50,19 +44,3 @@ def test_datasets_of_others_may_lack_a_card_but_not_classes(tmp_path):
         (tmp_path / "bare" / "README.md").write_text(text)
         with pytest.raises(UsageError, match="cannot be opened"):
             load_data(str(tmp_path / "bare"))
-
-
-def test_an_operating_point_is_refused_for_more_than_two_classes(tmp_path):
-    data = load_data(stored(tmp_path / "three", ["a", "b", "c"], 12))
-    recipe = load_recipe(TINY_RECIPE)
-    with pytest.raises(UsageError, match="the dataset has 3 classes"):
-        RunSpec(tmp_path, recipe, TINY_RECIPE, (), data, 0, "scratch", None, "no", 1)
-    plain = load_recipe(TINY_RECIPE, ["positive_label=''", "operating_point=argmax"])
-    assert RunSpec(tmp_path, plain, TINY_RECIPE, (), data, 0, "scratch", None, "no", 1).positive is None
-
-
-def test_what_is_published_of_starting_weights_is_never_a_local_path(tmp_path):
-    for path in (tmp_path, tmp_path / "gone by now", "./a/b", "a/b/c", "../b"):
-        assert public_name(str(path)) == Path(path).name
-    for name in ("imagenet", "scratch", "owner/name"):
-        assert public_name(name) == name

@@ -4,17 +4,21 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
+from tests.commands import Done, call
 from tests.conftest import TINY_RECIPE
 from tests.phantoms import draw_phantom
 from train.config.recipe import Recipe, load_recipe
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.engine.trainer import Trainer
 from train.engine.training_inputs import TrainingInputs
+from train.finetune import main
 from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 
 SIZE = 32
@@ -64,3 +68,26 @@ def make_inputs(folder: Path, recipe: Recipe, model=None, splits=None, **changes
 def make_trainer(folder: Path, recipe: Recipe, model=None, splits=None, **changes) -> Trainer:
     """A trainer on phantoms, in this process, in fp32."""
     return Trainer(Accelerator(cpu=True), make_inputs(folder, recipe, model, splits, **changes))
+
+
+def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The history of a run without what differs between two of the same."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+def finetune(*options: str | Path, threads: int = 1) -> Done:
+    """Run `train/finetune.py OPTIONS` in this process.
+
+    Args:
+        options: Of the command line.
+        threads: How many cores it finds. Weights are the same bits only where this is the same.
+    """
+    with (
+        patch("os.sched_getaffinity", lambda _: set(range(threads))),
+        patch("train.training_run.keep_freed_memory"),  # it changes a process for good
+    ):
+        try:
+            return call(main, *options)
+        finally:
+            AcceleratorState._reset_state(reset_partial_state=True)  # else the next run is refused another precision
+            torch.set_num_threads(1)

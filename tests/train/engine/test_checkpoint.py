@@ -1,20 +1,14 @@
-"""Interrupted runs go on as if nothing had happened, whatever was lost."""
+"""Interrupted runs continue as if nothing had happened, whatever was lost."""
 
-import json
 import resource
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
 
 from space.errors import ChestXrayError, UsageError
-from tests.conftest import REPOSITORY, TINY_RECIPE
-from tests.train.engine.fixtures import make_trainer, small_model, small_recipe
-from train.common.atomic_output import partial_of
+from tests.train.engine.fixtures import make_trainer, small_model, small_recipe, without_seconds
 from train.common.checkpoint_folder import checkpoints_of, has_checkpoint
 from train.engine.shutdown import Interrupted
 
@@ -43,10 +37,6 @@ def weights(trainer) -> dict[str, torch.Tensor]:
 
 def same(ours, theirs) -> bool:
     return all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
-
-
-def without_seconds(history):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
 
 
 @pytest.fixture(scope="module", params=["adamw", "adamax", "rmsprop", "sgd"])
@@ -137,59 +127,6 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(tmp_path):
     assert steps(tmp_path) == before
     assert not list(checkpoints_of(tmp_path).glob("*.partial"))
     make_trainer(tmp_path, recipe, model()).run()
-
-
-def start(dataset, output, *options) -> subprocess.Popen:
-    command = [sys.executable, "-m", "train.finetune", "--recipe", TINY_RECIPE, "--dataset", dataset]
-    settings = ["--set", "epochs=5", "--set", "checkpoint_steps=2", "--set", "ema_decay=0.9", "--set", "dropout=0.3"]
-    settings += ["--output", output, "--init", "scratch", *options]
-    return subprocess.Popen(
-        [*map(str, command), *map(str, settings)],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.fixture(scope="module")
-def finished(dataset_folder, tmp_path_factory):
-    output = tmp_path_factory.mktemp("runs") / "whole"
-    process = start(dataset_folder, output)
-    assert process.wait(300) == 0, process.stderr.read()
-    return output
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_process_that_is_killed_loses_at_most_what_came_after_its_checkpoint(
-    finished, dataset_folder, tmp_path, number
-):
-    output = tmp_path / "run"
-    partial = partial_of(output)
-    process = start(dataset_folder, output)
-    end = time.monotonic() + 200
-    while not [path for path in steps(partial) if path > "step-000000010" and not path.endswith("partial")]:
-        assert process.poll() is None and time.monotonic() < end, process.stderr.read()
-        time.sleep(0.01)
-    process.send_signal(number)
-    process.wait(60)
-    errors = process.stderr.read()
-    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), errors
-    if number != signal.SIGKILL:
-        assert "the state of training is saved. Go on with --resume" in errors
-    assert not output.exists()
-    refused = start(dataset_folder, output)
-    assert refused.wait(60) == 2
-    assert "Add --resume to go on with it" in refused.stderr.read()
-    resumed = start(dataset_folder, output, "--resume")
-    assert resumed.wait(300) == 0, resumed.stderr.read()
-    assert "going on after step" in resumed.stdout.read()
-    assert (output / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
-    ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (output, finished))
-    assert ours["splits"] == theirs["splits"]
-    assert without_seconds(ours["history"]) == without_seconds(theirs["history"])
-    assert {path.name for path in output.iterdir()} == {path.name for path in finished.iterdir()}
-    assert not partial.exists()
 
 
 def test_only_what_is_needed_is_kept(tmp_path):
