@@ -4,7 +4,8 @@ import argparse
 
 import pytest
 
-from train.common.arguments import did_you_mean, parse_seed, parse_workers
+from space.errors import UsageError
+from train.common.arguments import check_init, did_you_mean, parse_seed, parse_workers
 
 
 def test_seeds_and_workers_are_whole_numbers():
@@ -23,3 +24,11 @@ def test_anything_else_is_refused_with_what_is_allowed(parse, text):
 def test_the_nearest_word_is_named_where_one_is_near():
     assert did_you_mean("epoch", ["epochs", "batch_size"]) == "; did you mean epochs?"
     assert did_you_mean("xyz", ["epochs", "batch_size"]) == ""
+
+
+def test_starting_weights_are_a_name_a_path_or_a_repository(tmp_path):
+    for init in ("imagenet", "scratch", str(tmp_path), "owner/name"):
+        check_init(init, "--init")
+    for init in ("imagenet1k", str(tmp_path / "none")):
+        with pytest.raises(UsageError, match=f"--init {init}: no such file or folder"):
+            check_init(init, "--init")

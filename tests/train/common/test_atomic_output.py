@@ -1,9 +1,11 @@
 """Outputs that appear whole or not at all."""
 
+from pathlib import Path
+
 import pytest
 
 from space.errors import UsageError
-from train.common.atomic_output import partial_of, rewritten_whole, write_text_whole, written_whole
+from train.common.atomic_output import partial_of, public_name, rewritten_whole, write_text_whole, written_whole
 
 
 def test_a_link_and_what_it_leads_to_are_written_in_one_place(tmp_path):
@@ -41,3 +43,10 @@ def test_a_folder_is_rewritten_whole_or_stays(tmp_path):
         (copy / "a").write_text("2")
     assert (folder / "a").read_text() == "2"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_is_published_of_a_path_is_its_last_part(tmp_path):
+    for path in (tmp_path, tmp_path / "gone by now", "./a/b", "a/b/c", "../b"):
+        assert public_name(str(path)) == Path(path).name
+    for name in ("imagenet", "scratch", "owner/name"):
+        assert public_name(name) == name
