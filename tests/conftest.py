@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -32,6 +33,7 @@ os.environ |= {
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hub.convert import convert
+from tests.fork_server import server_for
 from tests.phantoms import write_kaggle_tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -41,10 +43,30 @@ TINY_RECIPE = REPOSITORY / "tests" / "train" / "tiny.toml"
 DEFAULT_MODEL = REPOSITORY / "space" / "default-model"
 
 
-def run_python(*arguments: str | Path, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess:
-    """Run `python ARGUMENTS` in a fresh process with the tests' caches."""
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+def run_python(
+    *arguments: str | Path, cwd: Path = REPOSITORY, real: bool = False, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run `python ARGUMENTS` in a process of its own with the tests' caches.
+
+    Args:
+        arguments: Of the command line.
+        cwd: The folder to run it in.
+        real: Start Python itself, not a fork of a process that has imported torch and the like.
+        environment: Variables that differ from those of the tests.
+    """
+    words, variables = [*map(str, arguments)], os.environ | environment
+    server = None if real else server_for(words, variables)
+    if not server:
+        command = [sys.executable, *words]
+        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
+    with TemporaryFile("w+") as output, TemporaryFile("w+") as errors, open(os.devnull) as nothing:
+        process = server.start(words, cwd, variables, [file.fileno() for file in (nothing, output, errors)])
+        try:
+            code = process.wait(300)
+        finally:
+            process.kill()
+        output.seek(0), errors.seek(0)
+        return subprocess.CompletedProcess(words, code, output.read(), errors.read())
 
 
 def launch_finetune(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess:
