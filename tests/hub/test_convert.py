@@ -183,7 +183,7 @@ import sys, time
 from hub import convert
 from hub.dataset import image_summary
 summarise = image_summary.summarise_image
-image_summary.summarise_image = lambda data: (print("reading", flush=True), time.sleep(0.5), summarise(data))[2]
+image_summary.summarise_image = lambda data: (print("reading", flush=True), time.sleep(0.1), summarise(data))[2]
 from space.errors import run_cli
 sys.argv[0] = "hub.convert"
 run_cli(convert.main)
