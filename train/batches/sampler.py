@@ -22,7 +22,7 @@ class Order:
 
 
 def random_seed(*numbers: int) -> int:
-    """Mix numbers (a run's seed, a purpose, a step and so on) into one seed below 2**63; zeros at the end do not count."""
+    """Mix numbers (a run's seed, a purpose, a step) into one seed below 2**63; zeros at the end do not count."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
