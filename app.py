@@ -1,60 +1,55 @@
 """The web demo: label probabilities and Grad-CAM for chest X-rays.
 
-python app.py [--model DIR_OR_REPO@COMMIT[,…]]     (or the environment variable MODEL_ID)
+python app.py [--model FOLDER_OR_REPOSITORY@COMMIT[,…]]     (or the environment variable MODEL_ID)
 """
 
 import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
+
+from PIL import Image
 
 from space.errors import run_cli
-from space.web.model_choice import choose_models
-from space.web.settings import read_port, read_settings
+from space.web.model_choice import ModelId, choose_models
+from space.web.settings import Settings, read_port, read_settings
 from space.web.uploads import prepare
 
 
-def build_demo(models: str | None = None):
+def build_demo(models: Sequence[ModelId], trust_remote_code: bool, settings: Settings):
     """Load models and build the page around them.
 
     Args:
-        models: See `space.web.model_choice.choose_models`.
+        models: Where they are; the first is chosen when the page opens.
+        trust_remote_code: Whether chest CNNs among them may run their code.
+        settings: Limits.
 
     Returns:
         The page, as `gradio.Blocks`.
 
     Raises:
-        UsageError: A model cannot be loaded, or a setting makes no sense (see `space.web.settings`).
+        UsageError: A model cannot be loaded.
     """
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it at the moment it is imported
-    prepare()
-    settings, (chosen, trusted) = read_settings(), choose_models(models)
+    # Imported here, because that takes seconds, and mistakes on the command line are reported before.
     import torch
 
     from space.web.page import build_ui
     from space.web.service import ModelService
 
-    answers = [ModelService.load(one, trusted, settings) for one in chosen]
-    if all(one.classifier.backend != "torch" for one in answers):
+    services = [ModelService.load(model, trust_remote_code, settings) for model in models]
+    if all(service.classifier.backend != "torch" for service in services):
         torch.set_num_threads(1)  # torch has little left to do, and its waiting threads take the cores from OpenVINO
-    return build_ui(answers, settings)
+    return build_ui(services, settings)
 
 
-def main() -> None:
-    """Command line of the demo; gradio itself follows GRADIO_SERVER_NAME and GRADIO_MCP_SERVER."""
-    parser = argparse.ArgumentParser(description="Web demo: label probabilities and Grad-CAM for chest X-rays")
-    what = "up to five folders of models, or repositories as OWNER/NAME@COMMIT (default: MODEL_ID, else the bundled)"
-    parser.add_argument("--model", metavar="MODEL[,MODEL…]", help=what)
-    models, port = parser.parse_args().model, read_port()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordinary end, which deletes the uploads
-    sys.modules.setdefault("matplotlib", None)  # gradio would import it to answer the first visitor, who waits
-    demo = build_demo(models)
+def launch(demo, settings: Settings, port: int | None) -> None:
+    """Serve the page until the process ends."""
     from space.web.middleware import Gateway
     from space.web.theme import CSS, build_theme
 
-    # A port that was asked for is meant: without `server_port` gradio would take the next free one in silence. Uploads
-    # are X-rays: no history of runs in the visitor's browser.
-    settings = read_settings()
+    # Without `server_port`, gradio would silently take the next free port instead of the one that was set. No history
+    # of runs: uploads are X-rays, which must not stay in a visitor's browser.
     demo.launch(
         server_port=port,
         max_file_size=settings.limits.max_bytes,
@@ -65,6 +60,27 @@ def main() -> None:
         theme=build_theme(),
         css=CSS,
     )
+
+
+def main() -> None:
+    """Command line of the demo; gradio itself follows GRADIO_SERVER_NAME and GRADIO_MCP_SERVER."""
+    parser = argparse.ArgumentParser(description="Web demo: label probabilities and Grad-CAM for chest X-rays.")
+    parser.add_argument(
+        "--model",
+        metavar="MODEL[,MODEL…]",
+        help="up to five model folders, or Hub repositories as OWNER/NAME@COMMIT "
+        "(default: the environment variable MODEL_ID, or the bundled model)",
+    )
+    args = parser.parse_args()
+    settings, port = read_settings(), read_port()
+    models, trust_remote_code = choose_models(args.model)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordinary end, which deletes the uploads
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it when it is imported
+    sys.modules.setdefault("matplotlib", None)  # gradio would import it while the first visitor waits
+    # gr.Image decodes a pasted image before our reader sees it. Pillow refuses images of twice this many pixels.
+    Image.MAX_IMAGE_PIXELS = settings.max_pixels // 2
+    prepare()
+    launch(build_demo(models, trust_remote_code, settings), settings, port)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ REAL_DATA = REPOSITORY.parent / "shared" / "data"
 KERMANY = REAL_DATA / "chest-xray-pneumonia"
 TINY_RECIPE = REPOSITORY / "tests" / "train" / "tiny.toml"
 DEFAULT_MODEL = REPOSITORY / "space" / "default-model"
+THREE_LABELS = ["NORMAL", "PNEUMONIA", "COVID"]
 
 
 def run_python(
@@ -103,6 +104,28 @@ def launched(dataset_folder, tmp_path_factory) -> tuple[Path, subprocess.Complet
 def run_folder(launched) -> Path:
     """The run folder of `launched`."""
     return launched[0]
+
+
+@pytest.fixture(scope="session")
+def bundled():
+    """The classifier that comes with the project, loaded."""
+    from space.inference.classifier import Classifier
+
+    return Classifier.load(DEFAULT_MODEL)
+
+
+@pytest.fixture(scope="session")
+def three_classes(tmp_path_factory) -> Path:
+    """Folder of an untrained model of `THREE_LABELS`, without a guard, an operating point or results."""
+    import torch
+
+    from train.config.recipe import ModelRecipe
+    from train.models.factory import build, save
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "three"
+    save(*build(ModelRecipe("test_efficientnet", 64), THREE_LABELS, "scratch"), folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ python -m train.predict MODEL SOURCE --output predictions.csv
 
 import argparse
 import csv
-import errno
 import os
 import time
 import unicodedata
@@ -15,20 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
-from scipy.special import softmax
 from tqdm import tqdm
-from transformers.utils.logging import disable_progress_bar
 
 from space.errors import ChestXrayError, UsageError, XrayError, run_cli
-from space.imaging.xray import read_xray
-from space.inference.classifier import Classifier
+from space.inference.classify import classify_files
 from space.inference.operating_point import OperatingPoint, decide
+from space.inference.repository import check_model
 from space.parallel import in_order
 from train.common.atomic_output import partial_of
-from train.data.find_images import SourceImage, find_images
+from train.data.find_images import SourceImage, check_source, find_images
+
+if TYPE_CHECKING:  # takes seconds to import, and mistakes on the command line are reported before
+    from space.inference.classifier import Classifier
 
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's control, format and surrogate characters, and line separators
 FORMULA = tuple("=+-@")  # what spreadsheets compute instead of showing
@@ -36,12 +36,12 @@ FORMULA = tuple("=+-@")  # what spreadsheets compute instead of showing
 
 @dataclass(frozen=True)
 class Prediction:
-    """What became of one image.
+    """The answer for one image.
 
     Attributes:
         image: Where it came from.
-        probabilities: (K,) float64, sums to 1, in the order of the model's labels; None if it could not be classified.
-        error: Why, in one sentence; else "".
+        probabilities: (K,) float64, sums to 1, in the order of the model's labels; None if there are none.
+        error: Why there are none, in one sentence; else "".
     """
 
     image: SourceImage
@@ -51,25 +51,25 @@ class Prediction:
 
 @dataclass
 class Tally:
-    """What the summary says.
+    """The counts of the summary.
 
     Attributes:
         total, unreadable: Numbers of images.
-        known: {split, "" where there is none: classified images whose label is one of the model's}.
-        right: How many of these argmax gets right.
-        decided_right: How many of these the operating point gets right.
-        first_error: The first unreadable image's reason.
+        labelled: {split, "" where there is none: classified images whose label is one of the model's}.
+        correct: How many of these the highest probability gets right.
+        correct_decisions: How many of these the operating point gets right.
+        first_error: The first unreadable image, and why it is.
     """
 
     total: int = 0
     unreadable: int = 0
-    known: Counter = field(default_factory=Counter)
-    right: Counter = field(default_factory=Counter)
-    decided_right: Counter = field(default_factory=Counter)
+    labelled: Counter = field(default_factory=Counter)
+    correct: Counter = field(default_factory=Counter)
+    correct_decisions: Counter = field(default_factory=Counter)
     first_error: str = ""
 
 
-def predict(classifier: Classifier, images: Iterable[SourceImage]) -> Iterator[Prediction]:
+def predict(classifier: "Classifier", images: Iterable[SourceImage]) -> Iterator[Prediction]:
     """Classify images in order; memory does not grow with their number.
 
     Args:
@@ -77,25 +77,20 @@ def predict(classifier: Classifier, images: Iterable[SourceImage]) -> Iterator[P
         images: Asked for only a little ahead of what is yielded.
 
     Yields:
-        One prediction per image. An image that cannot be read gives one with an error.
+        One prediction per image, also for an image that cannot be read.
     """
     return in_order(partial(_predict_one, classifier), images)
 
 
-def _predict_one(classifier: Classifier, image: SourceImage) -> Prediction:
+def _predict_one(classifier: "Classifier", image: SourceImage) -> Prediction:
     # One image at a time is the fastest on a CPU: the feature maps of a batch outgrow its caches.
-    try:
-        logits = classifier.logits([read_xray(image.read()).image])[0].numpy().astype(np.float64)
-    except XrayError as error:
-        return Prediction(image, None, str(error))
-    except OSError as error:
-        return Prediction(image, None, f"The file cannot be read: {os.strerror(error.errno or errno.EIO)}.")
-    if not np.isfinite(logits).all():
-        return Prediction(image, None, "The model's output is not a number; its weights are damaged.")
-    return Prediction(image, softmax(logits))
+    (result,) = classify_files(classifier, [image.file], guarded=False)
+    if isinstance(result, XrayError):
+        return Prediction(image, None, str(result))
+    return Prediction(image, result.output.probabilities)
 
 
-def predict_to_csv(classifier: Classifier, source: str, output: Path) -> Tally:
+def predict_to_csv(classifier: "Classifier", source: str, output: Path) -> Tally:
     """Classify a whole source into a CSV file, which appears when it is complete.
 
     Args:
@@ -107,16 +102,15 @@ def predict_to_csv(classifier: Classifier, source: str, output: Path) -> Tally:
         What was counted.
 
     Raises:
-        UsageError: The output exists, or there is no such source.
+        UsageError: The output exists or cannot be written, or there is no such source.
         ChestXrayError: No image could be read; nothing is written then.
     """
-    _check_absent(output)
-    total, images = find_images(source, classifier.labels)
-    with _whole_file(output) as file:
+    check_output(output)
+    with find_images(source, classifier.labels) as (total, images), _whole_file(output) as file:
         predictions = tqdm(predict(classifier, images), total=total, desc="predicting", unit="img")
         tally = write_csv(file, predictions, classifier.labels, classifier.operating_point)
         if tally.unreadable == tally.total:
-            raise ChestXrayError(f"none of the {total:,} images could be read. The first, {tally.first_error}")
+            raise ChestXrayError(f"none of the {total:,} images could be read. First error: {tally.first_error}")
     return tally
 
 
@@ -138,29 +132,29 @@ def write_csv(
         What was counted.
     """
     tally, writer = Tally(), csv.writer(file)
-    names = [f"prob:{plain(label)}" for label in labels]
+    names = [f"prob:{csv_safe(label)}" for label in labels]
     writer.writerow(["source", "split", "patient", "label", "predicted", *names, "decision", "error"])
-    for one in predictions:
-        image, scores = one.image, one.probabilities
+    for prediction in predictions:
+        image, scores = prediction.image, prediction.probabilities
         tally.total += 1
-        facts = [plain(image.source, "./"), *map(plain, (image.split, image.patient, image.label))]
+        facts = [csv_safe(image.source, "./"), *map(csv_safe, (image.split, image.patient, image.label))]
         if scores is None:
             tally.unreadable += 1
-            tally.first_error = tally.first_error or f"{facts[0]}: {one.error}"
-            writer.writerow([*facts, "", *[""] * len(labels), "", plain(one.error)])
+            tally.first_error = tally.first_error or f"{facts[0]}: {prediction.error}"
+            writer.writerow([*facts, "", *[""] * len(labels), "", csv_safe(prediction.error)])
             continue
         predicted = labels[int(scores.argmax())]
         decision = labels[int(decide(scores[None], operating_point, labels)[0])] if operating_point else ""
         split = image.split or ""
-        tally.known[split] += image.label in labels
-        tally.right[split] += image.label == predicted
-        tally.decided_right[split] += image.label == decision
+        tally.labelled[split] += image.label in labels
+        tally.correct[split] += image.label == predicted
+        tally.correct_decisions[split] += image.label == decision
         digits = [f"{score:.9f}" for score in scores]
-        writer.writerow([*facts, plain(predicted), *digits, plain(decision), ""])
+        writer.writerow([*facts, csv_safe(predicted), *digits, csv_safe(decision), ""])
     return tally
 
 
-def plain(text: str, guard: str = "'") -> str:
+def csv_safe(text: str, guard: str = "'") -> str:
     r"""Make a text safe for a CSV file, whoever wrote it.
 
     Args:
@@ -185,56 +179,71 @@ def _whole_file(path: Path) -> Iterator[TextIO]:
     try:
         with partial.open("w", newline="", encoding="utf-8") as file:
             yield file
-        _check_absent(path)
+        check_output(path)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _check_absent(path: Path) -> None:
+def check_output(path: Path) -> None:
+    """Check, before the work begins, that a file can be made.
+
+    Raises:
+        UsageError: It exists, or its folder cannot be written to.
+    """
     if os.path.lexists(path):
-        raise UsageError(f"--output {path} exists already. Name another file, or delete that one first.")
+        raise UsageError(f"--output {path} exists already. Give another name, or delete that file first.")
+    nearest = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UsageError(f"--output {path} cannot be written: {nearest} is not a folder that you may write to.")
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m train.predict",
-        description="Classify chest X-rays into a CSV file: source, split, patient, label, predicted (the highest "
-        "probability), prob:<label>, decision (at the model's operating point) and error.",
-        epilog="In a folder or zip, images are files ending in .png, .jpg, .jpeg and .dcm; a pattern takes all "
-        "files. An image whose folder is named exactly like one of the model's classes counts as labelled by it. "
-        "Names that a spreadsheet would compute (=, +, -, @) are written with ./ before them, other such texts with '; "
-        "invisible characters are written as escapes. Files that cannot be read become rows with an error.",
+        description="Classify chest X-rays into a CSV file with the columns source, split, patient, label, predicted "
+        "(the most probable class), prob:<class> for each class, decision (at the model's operating point) and error.",
+        epilog="In a folder or zip, files ending in .png, .jpg, .jpeg and .dcm are taken; a pattern takes files of "
+        "any name. If an image's folder has the name of a class of the model, that class is its label. A file that "
+        "cannot be read becomes a row with an error. Text that a spreadsheet would compute (=, +, -, @) is written "
+        "with ./ or ' before it, and invisible characters as escapes.",
     )
     parser.add_argument("model", metavar="MODEL", help="run folder, or model repository OWNER/NAME on the Hub")
     parser.add_argument(
-        "source", metavar="SOURCE", help="dataset folder or repository, folder, .zip, image, or 'pattern' in quotes"
+        "source",
+        metavar="SOURCE",
+        help="folder, .zip, image, 'pattern' in quotes, or dataset (a folder, or OWNER/NAME on the Hub)",
     )
-    parser.add_argument("--output", type=Path, required=True, help="CSV file to make")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file to write; must not exist")
     parser.add_argument("--revision", help="branch, tag or commit of MODEL on the Hub")
     parser.add_argument(
-        "--trust-remote-code", action="store_true", help="run MODEL's own code, if it is this project's, unchanged"
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code that MODEL brings, if it is an unchanged network of this project",
     )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Load the model, classify, and say how it went."""
+    """Check the arguments, load the model, classify, and print a summary."""
     args = parse_args()
-    disable_progress_bar()  # transformers would draw one for the weights
-    _check_absent(args.output)
+    check_output(args.output)
+    check_model(args.model, "MODEL")
+    check_source(args.source)
+    from space.inference.classifier import Classifier
+
     classifier = Classifier.load(args.model, args.revision, args.trust_remote_code)
     started = time.perf_counter()
     tally = predict_to_csv(classifier, args.source, args.output)
     rate = tally.total / (time.perf_counter() - started)
-    print(f"{tally.total:,} images, {tally.unreadable:,} unreadable; {rate:.0f} images/s ({classifier.backend})")
-    for split, known in tally.known.items():
-        if known:  # never one number over images that the model was trained on and others
-            accuracy = f"{tally.right[split] / known:.4f} at argmax"
+    print(f"{tally.total:,} images, {tally.unreadable:,} unreadable ({rate:.0f} images/s, {classifier.backend})")
+    for split, labelled in tally.labelled.items():
+        if labelled:  # for each split, because the model was trained on one of them
+            accuracy = f"{tally.correct[split] / labelled:.4f} by the highest probability"
             if classifier.operating_point:
-                accuracy += f", {tally.decided_right[split] / known:.4f} at the operating point"
-            print(f"{split} accuracy {accuracy}, over {known:,} images of known label".lstrip())
+                accuracy += f", {tally.correct_decisions[split] / labelled:.4f} at the operating point"
+            print(f"{split} accuracy {accuracy}, over {labelled:,} images with a known label".lstrip())
     print(f"written: {args.output}")
 
 

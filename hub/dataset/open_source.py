@@ -1,10 +1,9 @@
 """A folder, a zip or a Kaggle dataset, opened for reading."""
 
-import zipfile
 from pathlib import Path
 
 from space.errors import ChestXrayError, UsageError, first_line
-from space.imaging.archives import Folder, Source, Zip
+from space.imaging.archives import Folder, Source, Zip, is_zip
 
 
 def open_source(source: str) -> Source:
@@ -24,7 +23,7 @@ def open_source(source: str) -> Source:
         return Folder(path)
     if not path.exists():
         raise UsageError(f"{source} does not exist. Give a folder, a .zip file, or kaggle:OWNER/NAME.")
-    if not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
+    if not is_zip(path):
         raise UsageError(f"{source} is neither a folder nor a zip. Give one of these, or kaggle:OWNER/NAME.")
     return Zip(path)
 

@@ -7,12 +7,15 @@ import stat
 import threading
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from space.errors import ErrorCode, XrayError, first_line, too_large, unreadable
 from space.imaging.xray import Limits
 
+# A file, its bytes, or what reads its bytes when they are wanted (a member of a zip).
+ImageFile = Path | bytes | Callable[[], bytes]
 JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
 # What zipfile raises on damaged archives and members.
 DAMAGE = (
@@ -174,6 +177,12 @@ class Zip:
 
 
 Source = Folder | Zip
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is called a zip, or begins like one; it may be damaged all the same."""
+    with path.open("rb") as file:
+        return path.suffix.lower() == ".zip" or file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def _is_junk(name: str) -> bool:

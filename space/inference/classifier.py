@@ -10,30 +10,29 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from space.errors import UsageError, check_local, first_line
+from space.errors import UsageError, first_line
 from space.inference.converted_models import ConvertedModel, key_of, recall, serve
 from space.inference.gradcam import maps_of_features, network_of, weigh
 from space.inference.guard import FILE as GUARD_FILE
-from space.inference.guard import Guard, coarse_copy, plain_reason, thumbnail
+from space.inference.guard import Doubt, Guard, coarse_copy, doubt_by_size, thumbnail
 from space.inference.operating_point import OperatingPoint
 from space.inference.preprocessing import process
 from space.inference.remote_code import check_code
-from space.inference.repository import find_file
+from space.inference.repository import check_model, find_file
 
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What the model makes of one image.
+    """What the model answers for one image.
 
     Attributes:
-        probabilities: (K,), sums to 1, in the order of the model's labels.
-        doubt: Why the image is hardly a frontal chest radiograph: "small", "shape", "blank" (see
-            `space.inference.guard.plain_reason`), "upside_down", "unlike" the images of training, or None.
+        probabilities: (K,) float64, sums to 1, in the order of the model's labels.
+        doubt: Why the image is hardly a frontal chest radiograph, or None.
         features: The last feature map, (1, C, h, w), for `Classifier.maps`.
     """
 
     probabilities: np.ndarray
-    doubt: str | None
+    doubt: Doubt | None
     features: Tensor
 
 
@@ -67,25 +66,26 @@ class Classifier:
                 code is ever run.
 
         Raises:
-            UsageError: There is no such model, it is damaged, it is no image classifier that fits here, or it brings
-                code.
+            UsageError: There is no such model, it is damaged, it is not an image classifier of the supported kind, or
+                it brings code.
+            ChestXrayError: The Hub cannot be reached.
         """
         name = str(repo_or_folder)
-        check_local(name, "the model")
+        check_model(name, "model")
         try:
             commit, code = check_code(name, revision, trust_remote_code)
             key = None if code else key_of(name, commit)
-            load, found = partial(_load, name, commit, code), None
+            load, loaded = partial(_load, name, commit, code), None
             served = recall(key) if key else None
             if served is None:
-                found = load()
-                served = serve(*found, key)
+                loaded = load()
+                served = serve(*loaded, key)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise UsageError(
-                f"no model could be loaded from {name!r}: {first_line(error)} Name a folder with config.json and "
-                "model.safetensors, or a Hub repository OWNER/NAME that can be reached from here."
+                f"no model could be loaded from {name}: {first_line(error)} Give a folder with config.json and "
+                "model.safetensors, or a repository on the Hub (OWNER/NAME)."
             ) from error
-        return cls(served, (lambda: found) if found else load, find_file(name, GUARD_FILE, commit))
+        return cls(served, (lambda: loaded) if loaded else load, find_file(name, GUARD_FILE, commit))
 
     @cached_property
     def _loaded(self) -> tuple:
@@ -121,56 +121,66 @@ class Classifier:
         """Like `logits`, as probabilities in [0, 1]: (B, K)."""
         return self.logits(images).softmax(dim=-1).numpy()
 
-    def examine(self, images: Sequence[Image.Image]) -> list[ModelOutput]:
-        """Classify images, and say of each whether it looks like a frontal chest radiograph, in one forward pass."""
-        logits, features = self._served.backend.run(self.preprocess(images))
-        copies = [coarse_copy(image) for image in images]
-        doubts = [plain_reason(image.size, copy) for image, copy in zip(images, copies, strict=True)]
-        if self.guard:
-            thumbnails = np.stack([thumbnail(copy) for copy in copies])
-            unlike = self.guard.distances(thumbnails, features.mean(dim=(2, 3)).numpy()) > self.guard.threshold
-            turned = self.guard.upside_down(thumbnails)
-            doubts = [
-                doubt or ("upside_down" if is_turned else "unlike" if is_far else None)
-                for doubt, is_turned, is_far in zip(doubts, turned, unlike, strict=True)
-            ]
-        scores = logits.softmax(dim=-1).numpy()
-        return [ModelOutput(*of_one) for of_one in zip(scores, doubts, features.split(1), strict=True)]
+    def examine(self, images: Sequence[Image.Image], guarded: bool = True) -> list[ModelOutput]:
+        """Classify images and, if `guarded`, doubt those that are hardly frontal chest radiographs; one forward pass.
 
-    def maps(self, finding: ModelOutput) -> np.ndarray:
+        Probabilities are not checked: of damaged weights they may be NaN (see `space.inference.classify`).
+        """
+        logits, features = self._served.backend.run(self.preprocess(images))
+        doubts = self._doubts(images, features) if guarded else [None] * len(images)
+        probabilities = logits.double().softmax(dim=-1).numpy()
+        return [ModelOutput(*output) for output in zip(probabilities, doubts, features.split(1), strict=True)]
+
+    def _doubts(self, images: Sequence[Image.Image], features: Tensor) -> list[Doubt | None]:
+        """A doubt, or None, of each image; `features` are their last feature maps (B, C, h, w)."""
+        copies = [coarse_copy(image) for image in images]
+        doubts = [doubt_by_size(image.size, copy) for image, copy in zip(images, copies, strict=True)]
+        if self.guard is None:
+            return doubts
+        thumbnails = np.stack([thumbnail(copy) for copy in copies])
+        unlike = self.guard.distances(thumbnails, features.mean(dim=(2, 3)).numpy()) > self.guard.threshold
+        turned = self.guard.upside_down(thumbnails)
+        return [
+            doubt or (Doubt.UPSIDE_DOWN if is_turned else Doubt.UNLIKE if is_far else None)
+            for doubt, is_turned, is_far in zip(doubts, turned, unlike, strict=True)
+        ]
+
+    def maps(self, output: ModelOutput) -> np.ndarray:
         """Grad-CAM of every class, (K, h, w), >= 0, covering the whole image, without another forward pass."""
         if self._served.weights is None:
-            return maps_of_features(self.model, finding.features)[1][0].numpy()
-        return weigh(finding.features, self._served.weights)[0].clamp(min=0).numpy()
+            return maps_of_features(self.model, output.features)[1][0].numpy()
+        return weigh(output.features, self._served.weights)[0].clamp(min=0).numpy()
 
 
 def _load(name: str, commit: str | None, code: bool) -> tuple:
     """Load a model, in evaluation mode, and its image processor.
 
     Raises:
-        UsageError: It is no image classifier that fits here.
+        UsageError: It is not an image classifier of the supported kind.
         Exception: Of various kinds: it is damaged, or not there.
     """
     # Imported here because that takes seconds, which a model that was converted before does not need.
     from transformers import AutoImageProcessor, AutoModelForImageClassification
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # one for the weights, which are read in a moment
     options = {"revision": commit, "code_revision": commit, "trust_remote_code": code}
-    model, found = AutoModelForImageClassification.from_pretrained(
+    model, loading = AutoModelForImageClassification.from_pretrained(
         name, use_safetensors=True, output_loading_info=True, **options
     )
-    # Saying that Pillow resizes (TimmWrapper knows no other way) spares users a warning that means nothing.
+    # TimmWrapper always resizes with Pillow; to say so spares users a meaningless warning.
     processor = AutoImageProcessor.from_pretrained(name, backend="pil", revision=commit, trust_remote_code=False)
-    if problem := _unfit(model, found["missing_keys"]):
-        raise UsageError(f"the model {name!r} cannot be served: {problem}")
+    if problem := _unfit(model, loading["missing_keys"]):
+        raise UsageError(f"the model {name} cannot be used: {problem}")
     return model.eval(), processor
 
 
 def _unfit(model, missing_keys: Collection[str]) -> str | None:
-    """Why a model that did load cannot be served; None if it can."""
+    """Why a model that was loaded cannot be used; None if it can."""
     if missing_keys:
-        return f"its weights lack {len(missing_keys)} tensors, first {min(missing_keys)!r}; they would be random."
+        return f"its weights lack {len(missing_keys)} tensors, which would be random; first {min(missing_keys)!r}."
     if model.config.num_labels < 2 or model.config.problem_type not in (None, "single_label_classification"):
-        return "it must choose one of at least two labels."
+        return "it must choose one of two or more labels."
     if not hasattr(network_of(model), "forward_features"):
-        return f"{type(model).__name__} does not split into features and head; give a timm model (TimmWrapper)."
+        return f"{type(model).__name__} does not split into features and head. Use a timm model (TimmWrapper)."
     return None

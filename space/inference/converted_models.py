@@ -80,11 +80,11 @@ def serve(model, processor, key: str | None) -> ConvertedModel:
 
 def key_of(name: str, revision: str | None) -> str | None:
     """The hash of a model's files and of the libraries that read them; None if it has no model.safetensors."""
-    found = [find_file(name, file, revision) for file in SOURCES]
-    if found[-1] is None:
+    paths = [find_file(name, file, revision) for file in SOURCES]
+    if paths[-1] is None:
         return None
     digest = hashlib.sha256(f"{VERSION} {[_version(library) for library in LIBRARIES]}".encode())
-    for path in found:
+    for path in paths:
         content = path.read_bytes() if path else b""
         digest.update(f"{len(content)}:".encode())
         digest.update(content)

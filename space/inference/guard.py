@@ -7,6 +7,7 @@ what of an image does not lie in it.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum, auto
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,26 @@ LEAST_SPREAD = 4.0  # standard deviation of gray levels, 0 to 127.5
 # An image is called upside down if it lies this much nearer to the training images once it is turned or flipped. Of
 # 912 real radiographs of four datasets none is called so, and of the same ones turned over at least 98.3% of each.
 TURNED = 1.05
+
+
+class Doubt(StrEnum):
+    """Why an answer means little: what is hardly a frontal chest radiograph, or is no person's.
+
+    The page has a sentence for each in every language (`doubt_<value>`).
+    """
+
+    SMALL = auto()
+    SHAPE = auto()
+    BLANK = auto()
+    COLOUR = auto()
+    UPSIDE_DOWN = auto()
+    UNLIKE = auto()  # the images of training
+    PHANTOM = auto()  # one of the page's examples
+
+    @property
+    def withholds(self) -> bool:
+        """Whether an answer is shown only to who asks for it."""
+        return self is not Doubt.PHANTOM
 
 
 @dataclass(frozen=True)
@@ -120,12 +141,12 @@ class Guard:
             )
             guard.distances(np.zeros((1, SIDE**2), np.float32), np.zeros((1, channels), np.float32))
         except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
-            raise UsageError(f"{path.name} does not belong to this model, or is damaged ({error}).") from None
+            raise UsageError(f"{path.name} is damaged, or belongs to another model ({error}).") from None
         return guard
 
 
 def coarse_copy(image: Image.Image) -> Image.Image:
-    """An image, mode "L", at 64 x 64 pixels, which `thumbnail` and `plain_reason` look at."""
+    """An image, mode "L", at 64 x 64 pixels, which `thumbnail` and `doubt_by_size` look at."""
     return image.resize((COARSE, COARSE), Image.Resampling.BOX)
 
 
@@ -137,15 +158,15 @@ def thumbnail(coarse: Image.Image) -> np.ndarray:
     return values / max(float(np.linalg.norm(values)), 1e-6)
 
 
-def plain_reason(size: tuple[int, int], coarse: Image.Image) -> str | None:
-    """Why an image cannot be a chest radiograph, without any model: "small", "shape" or "blank".
+def doubt_by_size(size: tuple[int, int], coarse: Image.Image) -> Doubt | None:
+    """Why an image cannot be a chest radiograph, whatever a model says: `SMALL`, `SHAPE`, `BLANK` or None.
 
     Args:
         size: Its width and height in pixels.
         coarse: See `coarse_copy`.
     """
     if min(size) < SMALLEST_SIDE:
-        return "small"
+        return Doubt.SMALL
     if max(size) > LONGEST_RATIO * min(size):
-        return "shape"
-    return "blank" if np.asarray(coarse).std() < LEAST_SPREAD else None
+        return Doubt.SHAPE
+    return Doubt.BLANK if np.asarray(coarse).std() < LEAST_SPREAD else None

@@ -4,9 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
-
 from space.errors import UsageError
+from space.inference.repository import get_file
 
 MODULE = "modeling_chest_cnn"
 # SHA-256 of train/models/modeling_chest_cnn.py, for every version of it that a model was saved with.
@@ -25,39 +24,31 @@ def check_code(name: str, revision: str | None, trust_remote_code: bool) -> tupl
         The commit SHA that was looked at, which is the one to load (None for folders), and whether its code may run.
 
     Raises:
-        UsageError: The repository brings code, and the user did not agree to it or it is not this project's.
-        OSError, ValueError: There is no such repository, or its config.json cannot be read.
+        UsageError: There is no such repository, or it brings code, and the user did not agree to it or it is not this
+            project's.
+        ChestXrayError: The Hub cannot be reached.
+        ValueError: Its config.json cannot be read.
     """
-    path = _fetch(name, "config.json", revision)
+    path = get_file(name, "config.json", revision)
     commit = None if Path(name).is_dir() else path.parent.name  # the cache keeps files below snapshots/COMMIT/
     config = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(config, dict):
-        raise ValueError("its config.json holds no JSON object.")
+        raise ValueError("its config.json is not a JSON object.")
     if not (auto_map := config.get("auto_map")):
         return commit, False
     if not trust_remote_code:
         raise UsageError(
-            f"the model {name!r} brings code of its own (auto_map in its config.json), which is not run unasked. If it "
-            f"is a network of this project ({MODULE}.py), allow that with --trust-remote-code (for app.py: the "
+            f"the model {name!r} brings its own code (auto_map in its config.json), which is not run by default. If "
+            f"it is a network of this project ({MODULE}.py), allow it with --trust-remote-code (app.py: the "
             "environment variable TRUST_REMOTE_CODE=1)."
         )
-    if not _is_ours(auto_map) or _digest(_fetch(name, f"{MODULE}.py", commit)) not in KNOWN_DIGESTS:
+    if not _is_ours(auto_map) or _digest(get_file(name, f"{MODULE}.py", commit)) not in KNOWN_DIGESTS:
         raise UsageError(
-            f"the model {name!r} brings code that this version of the project does not know: only an unchanged "
-            f"{MODULE}.py of this project is run. Read the code, and load the model with transformers itself if you "
-            "trust it; a network of a newer version needs that version."
+            f"the model {name!r} brings code that this version does not know: only an unchanged {MODULE}.py of this "
+            "project is run. If a newer version saved the model, update the project. If you have read the code and "
+            "trust it, load the model with transformers."
         )
     return commit, True
-
-
-def _fetch(name: str, file: str, revision: str | None) -> Path:
-    """A file of a model folder or repository."""
-    if not Path(name).is_dir():
-        return Path(hf_hub_download(name, file, revision=revision))
-    path = Path(name) / file
-    if not path.is_file():
-        raise FileNotFoundError(f"it has no {file}.")
-    return path
 
 
 def _is_ours(auto_map: object) -> bool:

@@ -1,6 +1,6 @@
-"""The endpoints of the API: `/classify`, `/explain` and `/batch`, apart from the page, so that either may change.
+"""The endpoints of the API: `/classify`, `/explain` and `/batch`, apart from the page, so that either can change.
 
-Their docstrings are what the API's page, and an MCP server's clients, read of them.
+Users of the API read their docstrings, on its page and through the MCP server.
 """
 
 import gradio as gr
@@ -8,8 +8,8 @@ from PIL import Image
 
 from space.errors import XrayError
 from space.inference.gradcam import PALETTES
-from space.web.batch import header, open_items, rows, save_table
-from space.web.service import ExaminedImage, ModelService
+from space.web.batch import header, open_batch, rows, save_table
+from space.web.service import ExaminedImage, ModelService, refusal
 from space.web.settings import Settings
 from space.web.texts import ALL
 
@@ -20,7 +20,7 @@ class Endpoints:
     """What the API's endpoints answer.
 
     Args:
-        models: What answers for each model, by its name.
+        models: The services, by their model's name; the first one answers where no model is named.
         settings: Limits.
     """
 
@@ -28,78 +28,78 @@ class Endpoints:
         self.models, self.settings = models, settings
 
     def classify(self, file: str, show_anyway: bool, model: str | None = None) -> dict[str, float]:
-        """Label probabilities of one frontal chest X-ray. Research software, not a medical device: no diagnosis may
-        rest on them. What does not look like a frontal chest X-ray is refused with the reason.
+        """Label probabilities of one frontal chest X-ray. Research software, not a medical device: do not base a
+        diagnosis on them. An image that does not look like a frontal chest X-ray is refused, and the error says why.
 
         Args:
             file: A PNG, JPEG or DICOM file of one frontal chest X-ray, 8 or 16 bits deep.
             show_anyway: Answer even if it does not look like a frontal chest X-ray; such an answer means nothing.
-            model: Name of the model that answers, where several are served.
+            model: Name of the model to use, where several are served.
 
         Returns:
             The most probable label, and the probability of every label; they sum to 1.
         """
-        return self._look(self._answers(model), file, show_anyway).scores
+        return self._examine(self._service(model), file, show_anyway).scores
 
     def explain(
         self, file: str, label: str, opacity: float, colours: str, show_anyway: bool, model: str | None = None
     ) -> Image.Image:
-        """Grad-CAM of one class, laid over a frontal chest X-ray: what the score of that class depended on. The map is
-        coarse, outlines no disease and does not show that the score is right.
+        """Grad-CAM of one class over a frontal chest X-ray: the regions that the class's score depended on. The map is
+        coarse, does not outline disease and does not show that the score is right.
 
         Args:
             file: A PNG, JPEG or DICOM file of one frontal chest X-ray, 8 or 16 bits deep.
             label: The class, one of the model's labels.
             opacity: Of the map where it is strongest, from 0 to 1.
-            colours: Name of the colour map; all of them can be read by colour-blind eyes.
+            colours: Name of the colour map; all of them are safe for colour-blind readers.
             show_anyway: Answer even if it does not look like a frontal chest X-ray; such an answer means nothing.
-            model: Name of the model that answers, where several are served.
+            model: Name of the model to use, where several are served.
 
         Returns:
             A PNG file of the X-ray's size.
         """
-        answers = self._answers(model)
-        seen = self._look(answers, file, show_anyway)
-        if label not in seen.scores:
-            known = ", ".join(seen.scores)
-            raise gr.Error(f"{answers.name} knows no class {label!r}; its classes are {known}.", print_exception=False)
-        return answers.overlay(seen, label, opacity, colours)[0]
+        service = self._service(model)
+        examined = self._examine(service, file, show_anyway)
+        if label not in examined.scores:
+            raise refusal(f"{service.name} has no class {label!r}. Its classes are {', '.join(examined.scores)}.")
+        return service.overlay(examined, label, opacity, colours)[0]
 
     def batch(self, files: list[str], model: str | None = None) -> tuple[dict, str]:
         """Classify many frontal chest X-rays. Research software, not a medical device.
 
         Args:
             files: PNG, JPEG or DICOM files of one frontal chest X-ray each, or zip files of such.
-            model: Name of the model that answers, where several are served.
+            model: Name of the model to use, where several are served.
 
         Returns:
-            A table with a row for each: its probabilities, or the reason why there are none; and a CSV file of it.
+            A table with a row for each image: its probabilities, or the reason why there are none; and a CSV file of
+            the table.
         """
-        answers = self._answers(model)
-        items = open_items(files, self.settings.max_batch_files, ENGLISH)
-        head = header(answers, ENGLISH)
-        table = list(rows(answers, items, ENGLISH))
+        service = self._service(model)
+        head = header(service, ENGLISH)
+        with open_batch(files, self.settings, ENGLISH) as images:
+            table = list(rows(service, images, ENGLISH))
         return {"headers": head, "data": table}, save_table(head, table)
 
     batch._mcp_type = "none"  # no MCP tool: there gradio cannot hand a list of files over
 
-    def _answers(self, model: str | None) -> ModelService:
+    def _service(self, model: str | None) -> ModelService:
         return self.models[model or next(iter(self.models))]
 
-    def _look(self, answers: ModelService, file: str, show_anyway: bool) -> ExaminedImage:
+    def _examine(self, service: ModelService, file: str, show_anyway: bool) -> ExaminedImage:
         try:
-            seen = answers.look(file)
+            examined = service.examine(file)
         except XrayError as error:
-            raise gr.Error(ENGLISH.error(error), print_exception=False) from None
-        if seen.is_withheld and not show_anyway:
-            raise gr.Error(answers.reason(seen, ENGLISH), print_exception=False)
-        return seen
+            raise refusal(ENGLISH.error(error)) from None
+        if examined.is_withheld and not show_anyway:
+            raise refusal(examined.reason(ENGLISH))
+        return examined
 
 
 def add_endpoints(models: dict[str, ModelService], settings: Settings) -> None:
     """Add the endpoints to the page that is being built, with components that nobody sees."""
     endpoints, names = Endpoints(models, settings), list(models)
-    labels = list(dict.fromkeys(label for answers in models.values() for label in answers.classifier.labels))
+    labels = list(dict.fromkeys(label for service in models.values() for label in service.classifier.labels))
     with gr.Row(visible=False):
         file, files = gr.File(label="file"), gr.File(file_count="multiple", label="files")
         anyway, opacity = gr.Checkbox(label="show_anyway"), gr.Slider(0, 1, value=0.6, label="opacity")

@@ -25,7 +25,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def fetch_to_file(url: str, max_bytes: int) -> Path:
-    """Like `fetch`; returns where the file is, beside visitors' uploads."""
+    """Like `fetch`, into a file beside visitors' uploads; returns its path."""
     content = fetch(url, max_bytes)
     path = new_file("fetched")
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What stands before gradio: a sign of life, limits of a request, and no fetching of files on a visitor's word."""
+"""Middleware before gradio: `/healthz`, limits on requests, and no fetching from addresses that visitors give."""
 
 import asyncio
 import json
@@ -13,21 +13,19 @@ from space.web.fetch import fetch_to_file
 from space.web.settings import Settings
 from space.web.uploads import upload_folder
 
-MOST_BYTES = 2**20  # of a request that is no upload: it holds names of files and numbers
-LEAST_FREE = 500 * 10**6  # bytes of the disk that uploads leave alone
+MOST_BYTES = 2**20  # of a request that is not an upload: it holds names of files and numbers
+LEAST_FREE = 500 * 10**6  # bytes of the disk that uploads leave free
 ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 FILE_ROUTE = re.compile(r"(/gradio_api)?/file[=/](?P<file>.*)", re.DOTALL)
-NOT_FETCHED = (
-    "Files are taken as uploads alone, never fetched from an address. Upload the file first, as the page does."
-)
+NOT_FETCHED = "Files must be uploaded; they are never fetched from an address. Upload the file first, as the page does."
 
 
 class _Refusal(Exception):
-    """A request that gradio is not to see.
+    """A request that must not reach gradio.
 
     Args:
-        status: Of the answer.
-        detail: What the answer says.
+        status: HTTP status of the response.
+        detail: The sentence of the response.
     """
 
     def __init__(self, status: HTTPStatus, detail: str):
@@ -36,13 +34,13 @@ class _Refusal(Exception):
 
 
 class Gateway:
-    """ASGI middleware: answers `GET /healthz`, bounds requests, and takes the fetching of files from gradio.
+    """ASGI middleware: answers `GET /healthz`, limits requests, and never lets gradio fetch a file.
 
-    A file may be given to gradio as an address, which it would fetch by itself, wherever it leads. Here an address of
-    this server's own uploads becomes the upload, any other is fetched by `space.web.fetch` where that is allowed.
+    Gradio would fetch any address that is given in place of a file. Here an address of this server's own uploads
+    becomes the upload; any other is fetched by `space.web.fetch`, if that is allowed.
 
     Args:
-        app: What stands behind.
+        app: The ASGI app behind.
         settings: Limits.
     """
 
@@ -50,7 +48,7 @@ class Gateway:
         self.app, self.settings = app, settings
 
     async def __call__(self, scope, receive, send) -> None:
-        """Pass a request on, unless it is answered here."""
+        """Answer a request, or pass it on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -63,8 +61,8 @@ class Gateway:
             await _answer(send, refusal.status, {"detail": refusal.detail})
 
     async def _pass_on(self, scope, receive, send) -> None:
-        if (asked := FILE_ROUTE.fullmatch(scope["path"])) and ADDRESS.match(asked["file"]):
-            raise _Refusal(HTTPStatus.NOT_FOUND, "There is no such file.")  # gradio would send visitors there
+        if (route := FILE_ROUTE.fullmatch(scope["path"])) and ADDRESS.match(route["file"]):
+            raise _Refusal(HTTPStatus.NOT_FOUND, "File not found.")  # gradio would send visitors there
         if scope["method"] == "POST":
             receive = _Bounded(receive, self.settings.max_seconds)
             if not _is_upload(scope):
@@ -72,7 +70,7 @@ class Gateway:
         await self.app(scope, receive, send)
 
     async def _inspect(self, scope, receive) -> bytes:
-        """The body of a request, every file in it one that lies here."""
+        """The body of a request, with the path of a file on this machine in place of every address."""
         body = bytearray()
         while not receive.is_complete:
             body += (await receive()).get("body", b"")
@@ -81,23 +79,23 @@ class Gateway:
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):
-            return bytes(body)  # nor can gradio read it
+            return bytes(body)  # gradio cannot read it either
         files = [file for file in _files(content) if ADDRESS.match(file["path"])]
         if len(files) > self.settings.max_batch_files:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, f"At most {self.settings.max_batch_files} files are taken.")
+            raise _Refusal(HTTPStatus.BAD_REQUEST, f"At most {self.settings.max_batch_files} files are allowed.")
         for file in files:
-            file["path"] = await self._bring(file["path"].strip(), _hosts(scope))
+            file["path"] = await self._local_path(file["path"].strip(), _hosts(scope))
         return json.dumps(content).encode() if files else bytes(body)
 
-    async def _bring(self, address: str, hosts: list[str]) -> str:
-        """Where the file at an address lies on this machine."""
+    async def _local_path(self, address: str, hosts: list[str]) -> str:
+        """The path on this machine of the file at an address."""
         try:
             parts = urlsplit(address)
         except ValueError:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, "This is no address.") from None
+            raise _Refusal(HTTPStatus.BAD_REQUEST, "This is not a web address.") from None
         own = FILE_ROUTE.fullmatch(unquote(parts.path))
         if own and parts.netloc in hosts and not ADDRESS.match(own["file"]):
-            return own["file"]  # gradio looks whether it is an upload
+            return own["file"]  # gradio checks that it is an upload
         if not self.settings.allow_url_input:
             raise _Refusal(HTTPStatus.BAD_REQUEST, NOT_FETCHED)
         try:
@@ -107,19 +105,19 @@ class Gateway:
 
 
 class _Bounded:
-    """Receives a request that must arrive in time, and find room on the disk."""
+    """Receives a request, which must arrive in time and leave room on the disk."""
 
     def __init__(self, receive, seconds: float):
         self.receive, self.seconds, self.is_complete = receive, seconds, False
         self.deadline, self.folder = asyncio.get_running_loop().time() + seconds, upload_folder()
 
     async def __call__(self) -> dict:
-        if self.is_complete:  # what comes now is no more than that the visitor leaves
+        if self.is_complete:  # what follows is only that the visitor disconnects
             return await self.receive()
         if shutil.disk_usage(self.folder).free < LEAST_FREE:
-            raise _Refusal(HTTPStatus.INSUFFICIENT_STORAGE, "The disk is full. Please come back later.")
+            raise _Refusal(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full. Try again later.")
         try:
-            async with asyncio.timeout_at(self.deadline):  # `wait_for` would make a task of every piece
+            async with asyncio.timeout_at(self.deadline):  # `wait_for` would make a task of every chunk
                 message = await self.receive()
         except TimeoutError:
             detail = f"The request did not arrive within {self.seconds:.0f} seconds."
@@ -129,7 +127,7 @@ class _Bounded:
 
 
 class _Replay:
-    """Receives a body that was read already, and then what else comes."""
+    """Receives a body that was read already, then what follows."""
 
     def __init__(self, body: bytes, receive):
         self.body, self.receive, self.is_given = body, receive, False
@@ -151,22 +149,22 @@ def _is_upload(scope) -> bool:
 
 
 def _hosts(scope) -> list[str]:
-    """What the request, and a proxy in between, call this server, for example "localhost:7860"."""
-    named = [*_header(scope, b"host"), *_header(scope, b"x-forwarded-host")]
-    return [name.decode("latin-1") for name in named]
+    """The names of this server in the request, also by a proxy in between, for example "localhost:7860"."""
+    names = [*_header(scope, b"host"), *_header(scope, b"x-forwarded-host")]
+    return [name.decode("latin-1") for name in names]
 
 
 def _files(content) -> Iterator[dict]:
-    """Every object of a JSON document that has a "path", which is where gradio looks for a file."""
-    found = [content]
-    while found:
-        value = found.pop()
+    """Every object of a JSON document with a "path", which is where gradio looks for a file."""
+    values = [content]
+    while values:
+        value = values.pop()
         if isinstance(value, dict):
             if isinstance(value.get("path"), str):
                 yield value
-            found.extend(value.values())
+            values.extend(value.values())
         elif isinstance(value, list):
-            found.extend(value)
+            values.extend(value)
 
 
 async def _answer(send, status: HTTPStatus, content: dict) -> None:

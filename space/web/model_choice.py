@@ -1,4 +1,4 @@
-"""Which models the page serves: folders, or repositories on the Hub, each at one commit."""
+"""Choose the models to serve: folders, or repositories on the Hub, each at one commit."""
 
 import json
 import os
@@ -29,12 +29,12 @@ class ModelId:
 
     @property
     def shown(self) -> str:
-        """What the page calls it."""
+        """Its name on the page."""
         return f"{self.name}@{self.revision[:7]}" if self.revision else Path(self.name).resolve().name
 
     @property
     def link(self) -> str:
-        """What the page calls it, in Markdown, leading to that revision on the Hub."""
+        """Its name on the page in Markdown, linked to that revision on the Hub."""
         return f"[`{self.shown}`]({HUB}/{self.name}/tree/{self.revision})" if self.revision else f"`{self.shown}`"
 
 
@@ -75,6 +75,8 @@ def parse_model_ids(text: str) -> list[ModelId]:
 
 def _parse(part: str) -> ModelId:
     if Path(part).is_dir():
+        if not (Path(part) / "config.json").is_file():
+            raise UsageError(f"model {part}: no config.json. Give a folder with config.json and model.safetensors.")
         return ModelId(part)
     if match := PINNED.fullmatch(part):
         return ModelId(match["name"], match["revision"])

@@ -1,4 +1,4 @@
-"""What a model's repository says of it."""
+"""What a model's repository says about it."""
 
 import re
 from dataclasses import dataclass

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 
 import gradio as gr
-import PIL.Image
 
 from space.inference.gradcam import PALETTES
 from space.web.batch import header
 from space.web.endpoints import add_endpoints
-from space.web.events import Handlers, classes
+from space.web.events import Handlers, class_choices
 from space.web.service import EXAMPLES, ModelService
 from space.web.settings import Settings
 from space.web.texts import ALL, LANGUAGES, Texts
@@ -26,7 +25,7 @@ class Page:
     """The components of the page, and which event does what (see `space.web.events`).
 
     Args:
-        models: What answers for each model, by its name; the first is chosen when the page opens.
+        models: The services, by their model's name; the first is chosen when the page opens.
         settings: Limits.
     """
 
@@ -37,11 +36,9 @@ class Page:
 
     def build(self) -> gr.Blocks:
         """Lay out the page and connect its events."""
-        # gr.Image decodes what is pasted before our reader sees it; Pillow refuses what has twice as many pixels.
-        PIL.Image.MAX_IMAGE_PIXELS = self.settings.max_pixels // 2
         title = ALL["en"]("title")
         with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as demo:
-            self.seen = gr.State(None, time_to_live=KEPT_SECONDS)
+            self.examined = gr.State(None, time_to_live=KEPT_SECONDS)
             self._head()
             with self._make(gr.Tab, {"label": "tab_classify"}), gr.Row():
                 self._classify_tab()
@@ -57,18 +54,19 @@ class Page:
 
     def _make(self, kind, texts: dict[str, str], **options):
         """A component whose texts, {property: key}, follow the language."""
-        made = kind(**{name: self._sentence(key, ALL["en"], self.first) for name, key in texts.items()}, **options)
-        self._texts.append((made, texts))
-        return made
+        component = kind(**{name: self._sentence(key, ALL["en"], self.first) for name, key in texts.items()}, **options)
+        self._texts.append((component, texts))
+        return component
 
-    def _sentence(self, key: str, texts: Texts, answers: ModelService) -> str:
-        known = {"megabytes": self.settings.max_upload_mb, "files": self.settings.max_batch_files}
-        said = texts(key, link=answers.facts.model.link, labels=", ".join(answers.classifier.labels), **known)
-        population = answers.facts.population if key == "model" else ""
-        return f"{said} {texts('population', population=population)}" if population else said
+    def _sentence(self, key: str, texts: Texts, service: ModelService) -> str:
+        values = {"megabytes": self.settings.max_upload_mb, "files": self.settings.max_batch_files}
+        values |= {"link": service.facts.model.link, "labels": ", ".join(service.classifier.labels)}
+        sentence = texts(key, **values)
+        population = service.facts.population if key == "model" else ""
+        return f"{sentence} {texts('population', population=population)}" if population else sentence
 
-    def _card(self, answers: ModelService, texts: Texts) -> str:
-        card = answers.facts.card
+    def _card(self, service: ModelService, texts: Texts) -> str:
+        card = service.facts.card
         return f"{texts('figures_left_out' if card else 'no_card')}\n\n{card}"
 
     def _head(self) -> None:
@@ -112,7 +110,7 @@ class Page:
 
     def _gradcam_tab(self) -> None:
         with gr.Column():
-            self.target = self._make(gr.Radio, {"label": "class"}, **classes(self.first))
+            self.target = self._make(gr.Radio, {"label": "class"}, **class_choices(self.first))
             self.opacity = self._make(gr.Slider, {"label": "opacity"}, minimum=0, maximum=1, value=0.6, step=0.05)
             self.colours = self._make(gr.Radio, {"label": "colours"}, choices=list(PALETTES), value="inferno")
             self.download = self._make(gr.DownloadButton, {"label": "download_map"}, interactive=False)
@@ -141,37 +139,37 @@ class Page:
             button.click(partial(str, path), None, self.file, **SILENT)
         self.pasted.upload(lambda path: (path, None), self.pasted, [self.file, self.pasted], **SILENT)
         if self.settings.allow_url_input:
-            gr.on([self.fetch.click, self.url.submit], do.fetch, [self.url, language], self.file, **PRIVATE)
-        # What is shown follows from what is chosen, however fast that changes: every event looks at the latest.
+            gr.on([self.fetch.click, self.url.submit], do.fetch_image, [self.url, language], self.file, **PRIVATE)
+        # However fast the inputs change, every event runs on the latest of them.
         last = {"trigger_mode": "always_last"}
-        looked = [self.seen, self.preview, self.target]
-        self.file.change(do.take, [self.file, model], [*looked, self.anyway], **PRIVATE, **last)
-        self.button.click(do.look, [self.file, model], looked, **PRIVATE, **last)
-        shown, how = [self.seen.change, self.anyway.input, language.change], [self.seen, self.anyway]
-        gr.on(shown, do.read, [*how, language], [self.scores, self.verdict], **SILENT, **last)
-        painted = [self.slider, self.download, self.note]
-        how += [self.target, self.opacity, self.colours, language]
-        chosen = [self.target.change, self.opacity.change, self.colours.input]
-        gr.on([*shown, *chosen], do.paint, how, painted, **SILENT, **last)
-        asked = [self.compare, self.file, self.anyway, language]
+        outputs = [self.examined, self.preview, self.target]
+        self.file.change(do.change_file, [self.file, model], [*outputs, self.anyway], **PRIVATE, **last)
+        self.button.click(do.examine, [self.file, model], outputs, **PRIVATE, **last)
+        changed, inputs = [self.examined.change, self.anyway.input, language.change], [self.examined, self.anyway]
+        gr.on(changed, do.show_scores, [*inputs, language], [self.scores, self.verdict], **SILENT, **last)
+        map_outputs = [self.slider, self.download, self.note]
+        inputs += [self.target, self.opacity, self.colours, language]
+        map_changed = [self.target.change, self.opacity.change, self.colours.input]
+        gr.on([*changed, *map_changed], do.show_map, inputs, map_outputs, **SILENT, **last)
+        compared = [self.compare, self.file, self.anyway, language]
         if self.several:
-            gr.on([*shown, self.compare.input], do.compare, asked, self.side_by_side, **SILENT, **last)
+            gr.on([*changed, self.compare.input], do.compare_models, compared, self.side_by_side, **SILENT, **last)
         table = [self.table, self.csv]
-        self.run.click(do.run_batch, [self.files, language, model], table, **PRIVATE)
-        model.input(do.switch, [self.file, model], [*looked, *table], **SILENT, **last)
-        texts = [self.card, *(made for made, _ in self._texts)]
+        self.run.click(do.classify_all, [self.files, language, model], table, **PRIVATE)
+        model.input(do.change_model, [self.file, model], [*outputs, *table], **SILENT, **last)
+        texts = [self.card, *(component for component, _ in self._texts)]
         gr.on([language.change, model.input], self._relabel, [language, model], texts, **SILENT, **last)
-        demo.load(do.greet, None, language, **SILENT)
+        demo.load(do.choose_language, None, language, **SILENT)
 
     def _relabel(self, language: str, model: str) -> list:
         """The card, and all texts of the page in a language."""
-        texts, answers = ALL[language], self.models[model]
-        return [self._card(answers, texts)] + [
-            gr.update(**{name: self._sentence(key, texts, answers) for name, key in keys.items()})
+        texts, service = ALL[language], self.models[model]
+        return [self._card(service, texts)] + [
+            gr.update(**{name: self._sentence(key, texts, service) for name, key in keys.items()})
             for _, keys in self._texts
         ]
 
 
-def build_ui(answers: Sequence[ModelService], settings: Settings) -> gr.Blocks:
+def build_ui(services: Sequence[ModelService], settings: Settings) -> gr.Blocks:
     """Build the page around models, with the endpoints of `space.web.endpoints`."""
-    return Page({one.name: one for one in answers}, settings).build()
+    return Page({service.name: service for service in services}, settings).build()

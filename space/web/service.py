@@ -1,15 +1,21 @@
 """What the page and the API answer: files in, probabilities, maps and sentences out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 from PIL import Image
 
-from space.errors import XrayError
+from space.errors import ErrorCode, XrayError
+from space.imaging.archives import ImageFile
 from space.imaging.xray import read_xray
 from space.inference.classifier import Classifier
+from space.inference.classify import ClassifiedImage, classify_files
 from space.inference.gradcam import overlay
+from space.inference.guard import Doubt
 from space.inference.operating_point import OperatingPoint, decide
 from space.web.model_choice import ModelId
 from space.web.model_facts import ModelFacts
@@ -23,14 +29,14 @@ EXAMPLES = Path(__file__).parent / "examples"  # phantoms; no patient's image is
 
 @dataclass(frozen=True, eq=False)
 class ExaminedImage:
-    """One image that a model looked at.
+    """One image, and what the page and the API may show of it.
 
     Attributes:
-        model: What the page calls the model.
+        model: The model's name on the page.
         image: The image, mode "L"; what a session remembers is shrunk.
         scores: {label: probability}.
         maps: Grad-CAM of every class, (K, h, w).
-        doubt: Why it is hardly a chest radiograph (see `ModelOutput`), "colour", "phantom", or None.
+        doubt: Why the answer means little, or None.
         size: Width and height in pixels of the image as it came.
     """
 
@@ -38,13 +44,17 @@ class ExaminedImage:
     image: Image.Image
     scores: dict[str, float]
     maps: np.ndarray
-    doubt: str | None
+    doubt: Doubt | None
     size: tuple[int, int]
 
     @property
     def is_withheld(self) -> bool:
         """Whether the answer is shown only to who asks for it."""
-        return self.doubt not in (None, "phantom")
+        return self.doubt is not None and self.doubt.withholds
+
+    def reason(self, texts: Texts) -> str:
+        """Why the image is doubted."""
+        return doubt_sentence(self.doubt, self.size, texts)
 
 
 class ModelService:
@@ -70,76 +80,63 @@ class ModelService:
         classifier = Classifier.load(model.name, model.revision, trust_remote_code)
         return cls(classifier, ModelFacts.load(model), settings)
 
-    def read(self, file: str | Path | bytes) -> tuple[Image.Image, str | None]:
-        """Read a file, or its content; returns the image and "colour" where it has colours, which no radiograph has.
+    def classify(self, files: Sequence[ImageFile]) -> list[ClassifiedImage | XrayError]:
+        """Classify files within the page's limits; the page's own examples are known to be phantoms."""
+        results = classify_files(self.classifier, files, self.settings.limits)
+        return [_mark_phantom(result) if isinstance(result, ClassifiedImage) else result for result in results]
+
+    def examine(self, file: str | None) -> ExaminedImage:
+        """Classify one upload and compute its maps.
 
         Raises:
-            XrayError: It cannot be read.
-        """
-        try:
-            return read_xray(file, self.settings.limits, strict=True).image, None
-        except XrayError as error:
-            if error.code != "colour":
-                raise
-            return read_xray(file, self.settings.limits).image, "colour"
-
-    def look(self, file: str | None) -> ExaminedImage:
-        """Look at an upload.
-
-        Raises:
-            XrayError: There is none, it cannot be read, or the model's answer is no number.
+            XrayError: There is none, or it has no answer (see `space.inference.classify`).
         """
         if file is None:
-            raise XrayError("no_file", "Choose a chest X-ray first.")
-        image, coloured = self.read(file)
-        (finding,) = self.classifier.examine([image])
-        if not np.isfinite(finding.probabilities).all():
-            raise XrayError("no_number", "The model's answer is no number; its weights are damaged.")
-        scores = dict(zip(self.classifier.labels, finding.probabilities.tolist(), strict=True))
-        doubt = "phantom" if Path(file).parent == EXAMPLES else coloured or finding.doubt
-        return ExaminedImage(self.name, image, scores, self.classifier.maps(finding), doubt, image.size)
+            raise XrayError(ErrorCode.NO_FILE, "Choose a chest X-ray first.")
+        (result,) = self.classify([Path(file)])
+        if isinstance(result, XrayError):
+            raise result
+        output = result.output
+        scores = dict(zip(self.classifier.labels, output.probabilities.tolist(), strict=True))
+        maps = self.classifier.maps(output)
+        return ExaminedImage(self.name, result.image, scores, maps, output.doubt, result.image.size)
 
-    def reason(self, seen: ExaminedImage, texts: Texts) -> str:
-        """Why an image is doubted, in a sentence."""
-        width, height = seen.size
-        return texts(f"doubt_{seen.doubt}", width=width, height=height)
-
-    def verdict(self, seen: ExaminedImage, anyway: bool, texts: Texts) -> str:
-        """What the scores say and decide, and what came true of such scores; or why nothing is said."""
-        if seen.is_withheld and not anyway:
-            return texts("refused", reason=self.reason(seen, texts))
-        scores, labels, point = seen.scores, self.classifier.labels, self.classifier.operating_point
+    def verdict(self, examined: ExaminedImage, anyway: bool, texts: Texts) -> str:
+        """What the scores say and decide, and how often such scores were right; or why no answer is shown."""
+        if examined.is_withheld and not anyway:
+            return texts("refused", reason=examined.reason(texts))
+        scores, labels, point = examined.scores, self.classifier.labels, self.classifier.operating_point
         probabilities = np.array([[scores[label] for label in labels]])
         highest, decided = (labels[int(decide(probabilities, rule, labels)[0])] for rule in (None, point))
-        sentences = [texts("despite", reason=self.reason(seen, texts))] if seen.doubt else []
+        sentences = [texts("despite", reason=examined.reason(texts))] if examined.doubt else []
         sentences += [] if self.classifier.guard else [texts("no_guard")]
         sentences += [texts("differ")] if highest != decided else []
-        sentences.append(texts("highest", label=highest, share=f"{scores[highest]:.1%}"))
+        sentences.append(texts("highest", label=highest, share=texts.percent(scores[highest], 1)))
         if point:
             sentences.append(self._decision(point, decided, scores, texts))
-        if not seen.doubt:
+        if not examined.doubt:
             sentences.append(self._experience(scores, texts))
         return "\n\n".join(sentence for sentence in sentences if sentence)
 
     def _decision(self, point: OperatingPoint, decided: str, scores: dict[str, float], texts: Texts) -> str:
         """What the operating point decides, why, and how often it is wrong."""
         positive, rule = point.positive_label, point.rule
-        said = texts(
+        sentence = texts(
             "decision",
             label=decided,
             positive=positive,
-            share=f"{scores[positive]:.1%}",
-            threshold=f"{point.threshold:.1%}",
+            share=texts.percent(scores[positive], 1),
+            threshold=texts.percent(point.threshold, 1),
             rule=texts("rule_youden") if rule == "youden" else rule,
         )
         if self.facts.called is None:
-            return said
+            return sentence
         wrong, n = self.facts.called
         negative = next(label for label in self.classifier.labels if label != positive)
-        return f"{said} " + texts("called", wrong=wrong, n=n, positive=positive, negative=negative)
+        return f"{sentence} " + texts("called", wrong=wrong, n=n, positive=positive, negative=negative)
 
     def _experience(self, scores: dict[str, float], texts: Texts) -> str:
-        """How often such a score came true in validation, and in test."""
+        """How often such a score was right on validation, and on test."""
         positive, probability = self.facts.positive, self.facts.counted(scores)
         sentences = []
         for split in ("validation", "test"):
@@ -150,22 +147,46 @@ class ModelService:
                 "split": texts(f"split_{split}"),
                 "n": n,
                 "right": right,
-                "low": f"{low:.0%}",
-                "high": f"{high:.0%}",
+                "low": texts.percent(low),
+                "high": texts.percent(high),
             }
             if positive:
-                values |= {"positive": positive, "prevalence": f"{counts.prevalence[positive]:.0%}"}
-            said = texts("experience_positive" if positive else "experience_top", **values)
-            sentences.append(said if n >= ENOUGH else f"{said} {texts('too_few')}")
+                values |= {"positive": positive, "prevalence": texts.percent(counts.prevalence[positive])}
+            sentence = texts("experience_positive" if positive else "experience_top", **values)
+            sentences.append(sentence if n >= ENOUGH else f"{sentence} {texts('too_few')}")
         return " ".join([*sentences, texts("not_yours")]) if sentences else ""
 
-    def shown(self, seen: ExaminedImage) -> ExaminedImage:
+    def shrunk(self, examined: ExaminedImage) -> ExaminedImage:
         """The same for a session to remember: the image no larger than a page shows it."""
-        image = seen.image.copy()
+        image = examined.image.copy()
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        return replace(seen, image=image)
+        return replace(examined, image=image)
 
-    def overlay(self, seen: ExaminedImage, label: str, opacity: float, colours: str) -> tuple[Image.Image, bool]:
+    def overlay(self, examined: ExaminedImage, label: str, opacity: float, colours: str) -> tuple[Image.Image, bool]:
         """A class's map over the image, without asking the model again; and whether the map is empty."""
-        activation = seen.maps[self.classifier.labels.index(label)]
-        return overlay(seen.image, activation, opacity, colours), not activation.any()
+        activation = examined.maps[self.classifier.labels.index(label)]
+        return overlay(examined.image, activation, opacity, colours), not activation.any()
+
+
+def doubt_sentence(doubt: Doubt, size: tuple[int, int], texts: Texts) -> str:
+    """Why an image of some width and height, in pixels, is doubted."""
+    return texts(f"doubt_{doubt}", width=size[0], height=size[1])
+
+
+def refusal(sentence: str) -> gr.Error:
+    """What the page and the API answer with instead of a result; the log stays quiet about it."""
+    return gr.Error(sentence, print_exception=False)
+
+
+@cache
+def _phantoms() -> list[Image.Image]:
+    """The page's examples."""
+    return [read_xray(path).image for path in sorted(EXAMPLES.glob("*.png"))]
+
+
+def _mark_phantom(result: ClassifiedImage) -> ClassifiedImage:
+    """The same, doubted if it is one of the page's examples, wherever it came from."""
+    image = result.image
+    if not any(image.size == phantom.size and image.tobytes() == phantom.tobytes() for phantom in _phantoms()):
+        return result
+    return replace(result, output=replace(result.output, doubt=Doubt.PHANTOM))

@@ -1,4 +1,4 @@
-"""What whoever runs the page may set, by environment variables."""
+"""Settings of the page, from environment variables."""
 
 import importlib.util
 import os
@@ -19,9 +19,9 @@ class Settings:
         max_upload_mb: Largest file, in units of 10^6 bytes.
         max_pixels: Largest image, in pixels, as its header states it.
         max_batch_files: Most images of a batch.
-        max_queue: Requests that may wait; further ones are told to come back.
-        concurrency: Requests of a kind that are worked on at once.
-        max_seconds: For the images of a batch, after which the rest is left out; and for a request to arrive.
+        max_queue: Requests that may wait; further ones are told to try again later.
+        concurrency: Requests of a kind that are handled at once.
+        max_seconds: For a batch, after which its other images are skipped; and for a request to arrive.
         allow_url_input: 1: images may be fetched from an address; 0: they may not. By default only where the page
             can be reached from this machine alone.
     """
@@ -41,13 +41,13 @@ class Settings:
 
 
 def read_port(environment: Mapping[str, str] = os.environ) -> int | None:
-    """The port that is asked for, if any; what gradio would answer with a traceback is refused before.
+    """The port that is set, if any; checks what gradio would answer with a traceback.
 
     Raises:
-        UsageError: `GRADIO_SERVER_PORT` is no port, or `GRADIO_MCP_SERVER` asks for a package that is not here.
+        UsageError: `GRADIO_SERVER_PORT` is not a port, or `GRADIO_MCP_SERVER` needs a package that is not installed.
     """
     if environment.get("GRADIO_MCP_SERVER", "").lower() == "true" and not importlib.util.find_spec("mcp"):
-        raise UsageError("GRADIO_MCP_SERVER is set, but its package is not installed: pip install 'gradio[mcp]'.")
+        raise UsageError("GRADIO_MCP_SERVER needs the package mcp: pip install 'gradio[mcp]'.")
     port = environment.get("GRADIO_SERVER_PORT")
     if port is not None and not (port.isdecimal() and 0 < int(port) < 2**16):
         raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number, 1 to 65535.")
@@ -58,9 +58,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Raises:
-        UsageError: A variable holds no whole number, or one that makes no sense.
+        UsageError: A variable is not a whole number, or out of range.
     """
-    found = {}
+    values = {}
     for field in fields(Settings):
         text = environment.get(field.name.upper())
         if text is None:
@@ -68,7 +68,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         least, most = (0, 1) if field.name == "allow_url_input" else (1, 10**9)
         if not (text.isdecimal() and least <= int(text) <= most):
             raise UsageError(f"{field.name.upper()}={text!r}: it must be a whole number from {least} to {most:,}.")
-        found[field.name] = int(text)
-    # gradio listens to this machine alone unless told otherwise; on a Space it is told to listen to all.
+        values[field.name] = int(text)
+    # By default, gradio listens to this machine only. On a Space, it listens to all.
     local = environment.get("GRADIO_SERVER_NAME", "127.0.0.1") in LOOPBACK and "SPACE_ID" not in environment
-    return Settings(**({"allow_url_input": int(local)} | found))
+    return Settings(**({"allow_url_input": int(local)} | values))

@@ -1,4 +1,4 @@
-"""How the page looks: gradio's default theme, with colours that can be told apart on light and on dark ground."""
+"""The look of the page: gradio's default theme, with enough contrast on a light and on a dark background."""
 
 import gradio as gr
 

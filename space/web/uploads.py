@@ -1,4 +1,4 @@
-"""Where visitors' files lie for a while: a folder of this process alone, which is kept tidy."""
+"""Visitors' files: kept for a while in a folder of this process alone, then deleted."""
 
 import atexit
 import os
@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 PREFIX = "chest-xray-uploads-"
-KEPT_SECONDS = 3600  # how long gradio keeps a file that it knows of, and how often that is looked after
+KEPT_SECONDS = 3600  # how long gradio keeps a file that it knows of, and how often old files are looked for
 ORPHANED_SECONDS = 2 * KEPT_SECONDS  # what is older than this, gradio has forgotten
 
 
 def prepare() -> None:
     """Have gradio keep uploads in a folder of this process, unless `GRADIO_TEMP_DIR` names one.
 
-    The folder goes when the process ends; what killed processes left behind goes now.
+    The folder is deleted when the process ends. Folders that killed processes left behind are deleted now.
     """
     if "GRADIO_TEMP_DIR" in os.environ:
         return
@@ -33,19 +33,19 @@ def prepare() -> None:
 
 
 def upload_folder() -> Path:
-    """Where gradio keeps uploads."""
+    """The folder in which gradio keeps uploads."""
     folder = Path(os.environ["GRADIO_TEMP_DIR"])
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def new_file(name: str) -> Path:
-    """Where to write a file that visitors may fetch; it is deleted with their uploads."""
+    """A path for a file that visitors may download; it is deleted with their uploads."""
     return Path(tempfile.mkdtemp(dir=upload_folder())) / name
 
 
 def sweep(folder: Path, seconds: float) -> None:
-    """Delete files and empty folders below a folder that nobody has touched for so long."""
+    """Delete files and empty folders below a folder that were not changed for some seconds."""
     oldest = time.time() - seconds
     for place, _, files in os.walk(folder, topdown=False):
         for name in files:

@@ -47,7 +47,8 @@ def timed(measured: dict[str, list[float]], name: str, work):
 def loaded(model: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds of both with their models loaded; prints the largest difference of a probability."""
     classifier, transformers = Classifier.load(model), pipeline("image-classification", model=str(model))
-    _, images = find_images(str(folder), classifier.labels)
+    with find_images(str(folder), classifier.labels) as (_, found):
+        images = list(found)  # files in a folder, which needs no open zip
     files = [str(folder / image.source) for image in images]
     transformers(files[:8], batch_size=8), list(predict(classifier, images[:8]))
     measured: dict[str, list[float]] = {}

@@ -71,6 +71,12 @@ def rate(work) -> float:
     return BATCH / (time.perf_counter() - start)
 
 
+def predict_all(classifier: Classifier, archive: Path) -> None:
+    """Classify a zip as `train.predict` does."""
+    with find_images(str(archive), classifier.labels) as (_, images):
+        list(predict(classifier, images))
+
+
 class Refused(Exception):
     """The server did not answer with probabilities, but with a reason."""
 
@@ -189,7 +195,7 @@ def main() -> None:
             print(f"bare {bare:.1f} ms; raw HTTP {raw:.1f} ms = {raw / bare:.2f}; gradio_client {through:.1f} ms")
             several = [
                 (
-                    rate(lambda: list(predict(classifier, find_images(str(archive), classifier.labels)[1]))),
+                    rate(lambda: predict_all(classifier, archive)),
                     rate(lambda: client.predict([handle_file(str(archive))], api_name="/batch")),
                 )
                 for _ in range(5)

@@ -69,7 +69,7 @@ def test_the_card_states_counts_licence_and_how_the_split_was_made(dataset_folde
     card = (dataset_folder / "README.md").read_text()
     assert "license: cc-by-4.0" in card
     assert "10.17632/rscbjbr9sj.2" in card
-    assert "200 chest X-rays in 2 classes" in card
+    assert "200 chest radiographs" in card
     assert "stratified by class, seed 0" in card
 
 
@@ -183,7 +183,7 @@ import sys, time
 from hub import convert
 from hub.dataset import image_summary
 summarise = image_summary.summarise_image
-image_summary.summarise_image = lambda data: (print("reading", flush=True), time.sleep(0.1), summarise(data))[2]
+image_summary.summarise_image = lambda data: (print("reading", flush=True), time.sleep(0.5), summarise(data))[2]
 from space.errors import run_cli
 sys.argv[0] = "hub.convert"
 run_cli(convert.main)

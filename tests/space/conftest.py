@@ -1,13 +1,15 @@
-"""A web of this machine alone."""
+"""A web of this machine alone, and an image."""
 
 import ipaddress
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
 from space.web import fetch as download
+from tests.phantoms import draw_phantom
 
 
 @contextmanager
@@ -44,3 +46,10 @@ def public_loopback(monkeypatch):
         monkeypatch.setitem(download.PORTS, "http", port)
 
     return on
+
+
+@pytest.fixture
+def phantom(tmp_path):
+    """A file with a phantom, which the bundled model doubts as little as a chest X-ray."""
+    draw_phantom(np.random.default_rng(0), True, 200, 180).save(tmp_path / "xray.png")
+    return tmp_path / "xray.png"

@@ -4,15 +4,15 @@ import csv
 import itertools
 import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import datasets
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from space.errors import ChestXrayError, UsageError, run_cli
 from space.imaging.xray import read_xray
@@ -21,16 +21,16 @@ from space.inference.operating_point import decide
 from tests.conftest import DEFAULT_MODEL, run_python
 from tests.phantoms import draw_phantom, write_images
 from tests.space.imaging.test_dicom import dicom_bytes
-from train.data.find_images import SourceImage, find_images
+from train.data.find_images import SourceImage
 from train.predict import main, predict, predict_to_csv
 
 GOOD = ["NORMAL/1.png", "NORMAL/2.jpeg", "PNEUMONIA/1.JPG", "other/deep/3.png"]
 BAD = {"NORMAL/text.png": b"just text", "empty.jpg": b"", "other/cut.jpeg": None}
 
 
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    return Classifier.load(DEFAULT_MODEL)
+@pytest.fixture
+def classifier(bundled) -> Classifier:
+    return bundled
 
 
 @pytest.fixture(scope="module")
@@ -198,11 +198,11 @@ def test_a_dataset_may_lack_labels_patients_and_names(rows_of, folder, tmp_path)
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("empty", "holds no images"),
-        ("empty/*.png", "holds no images"),
+        ("empty", "has no images"),
+        ("empty/*.png", "has no images"),
         ("absent", "no such file or folder"),
-        ("absent/further/down", "does not exist"),
-        ("table", "has no column image"),
+        ("absent/further/down", "no such file or folder"),
+        ("table", "has no column `image`"),
     ],
 )
 def test_a_source_without_images_is_a_usage_error(rows_of, tmp_path, source, sentence):
@@ -238,16 +238,17 @@ def test_images_are_asked_for_only_a_little_ahead(classifier, folder):
     assert next(asked) < 16 * (len(os.sched_getaffinity(0)) + 1)
 
 
-def test_a_failing_disk_or_model_is_a_row(folder):
-    def fail():
-        raise OSError(5, "secret path")
-
-    broken = SimpleNamespace(logits=lambda images: torch.full((1, 2), float("nan")))
-    unread = SimpleNamespace(source="a", read=fail)
-    one, other = predict(broken, [unread, SourceImage("b", folder / GOOD[0])])
-    assert one.error == "The file cannot be read: Input/output error."
-    assert "not a number" in other.error
-    assert one.probabilities is other.probabilities is None
+def test_a_file_that_cannot_be_read_or_has_no_answer_is_a_row(folder, three_classes, tmp_path):
+    damaged = shutil.copytree(three_classes, tmp_path / "damaged")
+    weights = load_file(damaged / "model.safetensors")
+    bias = next(name for name in weights if name.endswith("classifier.bias"))
+    save_file(weights | {bias: np.full_like(weights[bias], np.nan)}, damaged / "model.safetensors", {"format": "pt"})
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
+    images = [SourceImage("a", tmp_path / "circle.png"), SourceImage("b", folder / GOOD[0])]
+    circle, unanswered = predict(Classifier.load(damaged), images)
+    assert circle.error == "The file cannot be read: Too many levels of symbolic links."
+    assert "no valid probabilities" in unanswered.error
+    assert circle.probabilities is unanswered.probabilities is None
 
 
 def test_images_of_any_proportion_are_classified(rows_of, tmp_path):
@@ -256,17 +257,12 @@ def test_images_of_any_proportion_are_classified(rows_of, tmp_path):
     assert [row["error"] for row in rows_of(tmp_path)] == [""] * 4
 
 
-def test_the_dataset_of_a_repository_that_is_not_there(classifier):
-    with pytest.raises(UsageError, match="cannot be opened as a dataset"):
-        find_images("nobody/nothing", classifier.labels)
-
-
 def test_the_command_line(folder, tmp_path):
     output = tmp_path / "new" / "predictions.csv"
     done = run_python("-m", "train.predict", DEFAULT_MODEL, folder, "--output", output)
     assert done.returncode == 0, done.stderr
     assert f"{len(GOOD) + len(BAD) + 1} images, {len(BAD)} unreadable" in done.stdout
-    assert "over 3 images of known label" in done.stdout
+    assert "over 3 images with a known label" in done.stdout
     assert os.listdir(output.parent) == ["predictions.csv"]
 
 
@@ -274,7 +270,7 @@ def test_the_command_line(folder, tmp_path):
     ("model", "source", "code", "sentence"),
     [
         (DEFAULT_MODEL / "absent", DEFAULT_MODEL, 2, "no such file or folder"),
-        (DEFAULT_MODEL / "figures", DEFAULT_MODEL, 2, "no model could be loaded"),
+        (DEFAULT_MODEL / "figures", DEFAULT_MODEL, 2, "no config.json"),
         (DEFAULT_MODEL, DEFAULT_MODEL / "README.md", 1, "none of the 1 images could be read"),
     ],
 )
@@ -286,6 +282,26 @@ def test_what_cannot_work_is_one_sentence(model, source, code, sentence, tmp_pat
     assert ended.value.code == code
     assert sentence in capsys.readouterr().err
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--help"], "CSV file to write"),
+        (["nosuch", "tests", "--output", "new.csv"], "error: MODEL nosuch: no such file or folder"),
+        ([DEFAULT_MODEL, "nosuch", "--output", "new.csv"], "error: SOURCE nosuch: no such file or folder"),
+        ([DEFAULT_MODEL, "tests", "--output", "app.py"], "error: --output app.py exists already"),
+        ([DEFAULT_MODEL, "tests", "--output", "app.py/x.csv"], "error: --output app.py/x.csv cannot be written"),
+    ],
+)
+def test_help_and_mistakes_are_answered_before_anything_slow_is_imported(arguments, sentence):
+    watched = f"import runpy, sys; sys.argv = ['predict', *{[str(word) for word in arguments]!r}]\n"
+    watched += "try:\n    runpy.run_module('train.predict', run_name='__main__')\n"
+    watched += "finally:\n    print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
+    done = run_python("-X", "utf8", "-c", watched)
+    assert sentence in done.stdout + done.stderr
+    assert done.stdout.endswith("[]\n")
+    assert done.returncode == (0 if arguments == ["--help"] else 2)
 
 
 def test_a_datasets_splits_are_judged_apart(run_folder, dataset_folder, tmp_path):

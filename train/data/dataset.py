@@ -9,13 +9,14 @@ from pathlib import Path
 
 import datasets
 from datasets.exceptions import DatasetsError
-from huggingface_hub import DatasetCard, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub import DatasetCard
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from PIL import Image
 from yaml import YAMLError
 
 from space.cache import cache_folder
 from space.errors import UsageError, check_local, first_line
+from space.inference.repository import find_file
 
 SPLITS = ("train", "validation", "test")
 REQUIRED_COLUMNS = {"image", "label", "patient", "source"}
@@ -151,25 +152,15 @@ def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datas
 
 
 def _card_data(folder_or_repo: str) -> dict:
-    path = Path(folder_or_repo)
-    if path.is_dir() and not (path / "README.md").is_file():
-        return {}
-    try:
-        return DatasetCard.load(path / "README.md" if path.is_dir() else folder_or_repo).data.to_dict()
-    except (EntryNotFoundError, RepositoryNotFoundError):
-        return {}
+    path = find_file(folder_or_repo, "README.md", kind="dataset")
+    return DatasetCard.load(path).data.to_dict() if path else {}
 
 
 def _audit(folder_or_repo: str) -> dict | None:
     """What a model's card says of its dataset's audit: how many groups of copies, label conflicts, dropped images and
     patients in two splits there are, the audit's warnings, and what the publisher says of the images."""
-    path = Path(folder_or_repo) / "audit.json"
-    if not Path(folder_or_repo).is_dir():
-        try:
-            path = Path(hf_hub_download(folder_or_repo, "audit.json", repo_type="dataset"))
-        except (EntryNotFoundError, RepositoryNotFoundError):
-            return None
-    if not path.is_file():
+    path = find_file(folder_or_repo, "audit.json", kind="dataset")
+    if path is None:
         return None
     try:
         report = json.loads(path.read_text(encoding="utf-8"))

@@ -1,16 +1,14 @@
 """Where training starts: weights from ImageNet, a file, a run folder or the Hub, fitted to a network."""
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from space.errors import ChestXrayError, UsageError, check_local, first_line
+from space.errors import ChestXrayError, UsageError, check_local
+from space.inference.repository import find_file, get_file
 from train.common.arguments import IMAGENET
 
 
@@ -52,18 +50,15 @@ def _find(init: str) -> Path:
 
 def _download(repo: str, init: str) -> Path:
     if not repo:
-        raise UsageError("timm knows no ImageNet weights for this model: use --init scratch or --init PATH.")
+        raise UsageError("timm has no ImageNet weights for this model. Use --init scratch or --init PATH.")
     what = f"ImageNet weights ({repo})" if init == IMAGENET else f"--init {init}"
     try:
-        with suppress(EntryNotFoundError):  # beside the weights then, where `_labels_beside` looks
-            hf_hub_download(repo, "config.json")
-        return Path(hf_hub_download(repo, "model.safetensors"))
-    except HFValidationError:
-        raise UsageError(f"{what}: there is no such file or folder, and it is no OWNER/NAME on the Hub.") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ChestXrayError(
-            f"{what}: could not be had from the Hugging Face Hub ({first_line(error)}) Check the network, or use "
-            "--init scratch (random weights) or --init PATH (a .safetensors file or a run folder)."
+        find_file(repo, "config.json")  # stored beside the weights, where `_labels_beside` looks
+        return get_file(repo, "model.safetensors")
+    except ChestXrayError as error:
+        raise type(error)(
+            f"{what}: {error} Check the name and the network, or use --init scratch (random weights) or --init PATH "
+            "(a .safetensors file or a run folder)."
         ) from error
 
 

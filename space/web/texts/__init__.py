@@ -1,4 +1,4 @@
-"""What the page says, in every language that it speaks: a JSON file of sentences each.
+"""The sentences of the page, in a JSON file for each language.
 
 May import: space.
 """
@@ -28,24 +28,29 @@ class Texts:
         return self._sentences[key].format(**values)
 
     def error(self, error: XrayError) -> str:
-        """Why a file cannot be read: in full in English, by its kind elsewhere."""
+        """Why a file has no answer: in full in English, by its kind elsewhere."""
         return self._sentences.get(f"error_{error.code}", str(error))
+
+    def percent(self, share: float, decimals: int = 0) -> str:
+        """A share in [0, 1] as this language writes percentages: 97.2%, or 97,2 % with a no-break space."""
+        text = f"{share:.{decimals}%}"
+        return text.replace(".", ",").replace("%", "\u00a0%") if self.code == "ru" else text
 
 
 ALL = {code: Texts(code) for code in LANGUAGES}
 
 
 def preferred(accept_language: str) -> str:
-    """The language that a browser asks for first among those spoken here, from its `Accept-Language` header.
+    """The language of the page that a browser prefers, by its `Accept-Language` header.
 
     Args:
         accept_language: For example "ru-RU,ru;q=0.9,en;q=0.8".
     """
-    asked = []
+    wanted = []
     for place, part in enumerate(accept_language.split(",")):
         tag, _, quality = part.strip().partition(";q=")
         try:
-            asked.append((-float(quality or 1), place, tag.split("-")[0].lower()))
+            wanted.append((-float(quality or 1), place, tag.split("-")[0].lower()))
         except ValueError:
             continue
-    return next((code for _, _, code in sorted(asked) if code in LANGUAGES), "en")
+    return next((code for _, _, code in sorted(wanted) if code in LANGUAGES), "en")

@@ -31,10 +31,10 @@ def test_labels_and_operating_point_come_from_the_checkpoint(classifier):
 def test_examining_gives_the_probabilities_of_classify_and_a_map_per_class(classifier):
     random = np.random.default_rng(5)
     images = [draw_phantom(random, pneumonia=k > 0) for k in range(3)]
-    findings = classifier.examine(images)
-    assert np.allclose([found.probabilities for found in findings], classifier.probabilities(images), atol=1e-6)
-    for image, found in zip(images, findings, strict=True):
-        maps = classifier.maps(found)
+    outputs = classifier.examine(images)
+    assert np.allclose([output.probabilities for output in outputs], classifier.probabilities(images), atol=1e-6)
+    for image, output in zip(images, outputs, strict=True):
+        maps = classifier.maps(output)
         assert maps.shape[0] == 2
         assert maps.ndim == 3
         assert (maps >= 0).all()

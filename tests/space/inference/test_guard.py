@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from space.errors import UsageError
 from space.inference.classifier import Classifier
-from space.inference.guard import FILE, Subspace, coarse_copy, plain_reason, thumbnail
+from space.inference.guard import FILE, Subspace, coarse_copy, doubt_by_size, thumbnail
 from tests.phantoms import draw_phantom
 
 
@@ -38,23 +38,23 @@ def noise() -> Image.Image:
 
 def test_images_like_those_of_training_pass(classifier):
     random = np.random.default_rng(11)
-    findings = classifier.examine([draw_phantom(random, bool(k % 2)) for k in range(40)])
-    assert sum(found.doubt is None for found in findings) >= 38
+    outputs = classifier.examine([draw_phantom(random, bool(k % 2)) for k in range(40)])
+    assert sum(output.doubt is None for output in outputs) >= 38
 
 
 def test_what_is_turned_over_is_told(classifier):
     random = np.random.default_rng(12)
     phantoms = [draw_phantom(random, bool(k % 2)) for k in range(20)]
     for turn in (Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM):
-        findings = classifier.examine([phantom.transpose(turn) for phantom in phantoms])
-        assert sum(found.doubt == "upside_down" for found in findings) >= 18
+        outputs = classifier.examine([phantom.transpose(turn) for phantom in phantoms])
+        assert sum(output.doubt == "upside_down" for output in outputs) >= 18
 
 
 @pytest.mark.parametrize("draw", [page_of_text, gradient, noise])
 def test_what_is_laid_out_otherwise_is_refused(classifier, draw):
-    (found,) = classifier.examine([draw()])
-    assert found.doubt == "unlike"
-    assert found.probabilities.sum() == pytest.approx(1)  # for who wants them anyway
+    (output,) = classifier.examine([draw()])
+    assert output.doubt == "unlike"
+    assert output.probabilities.sum() == pytest.approx(1)  # for who wants them anyway
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_is_laid_out_otherwise_is_refused(classifier, draw):
     ],
 )
 def test_what_needs_no_model_to_be_told(image, reason):
-    assert plain_reason(image.size, coarse_copy(image)) == reason
+    assert doubt_by_size(image.size, coarse_copy(image)) == reason
 
 
 def test_a_subspace_measures_what_lies_outside_of_it():
@@ -89,15 +89,15 @@ def test_a_model_without_guard_doubts_only_what_is_plain(run_folder, tmp_path):
     (folder / FILE).unlink()
     classifier = Classifier.load(folder)
     assert classifier.guard is None
-    assert [found.doubt for found in classifier.examine([noise(), Image.new("L", (99, 99))])] == [None, "blank"]
+    assert [output.doubt for output in classifier.examine([noise(), Image.new("L", (99, 99))])] == [None, "blank"]
 
 
 def test_another_models_guard_is_a_usage_error(run_folder, tmp_path):
     folder = shutil.copytree(run_folder, tmp_path / "run")
     tensors = load_file(folder / FILE)
     save_file(tensors | {"embedding_mean": tensors["embedding_mean"][:-1]}, folder / FILE)
-    with pytest.raises(UsageError, match="does not belong to this model"):
+    with pytest.raises(UsageError, match="belongs to another model"):
         Classifier.load(folder)
     (folder / FILE).write_bytes(b"no tensors")
-    with pytest.raises(UsageError, match="is damaged"):
+    with pytest.raises(UsageError, match="is damaged, or"):
         Classifier.load(folder)

@@ -80,7 +80,7 @@ def test_an_upload_may_be_named_by_its_address_here():
 def test_no_other_address_is_asked_unless_that_is_allowed(path):
     status, body = ask([request("/up/b.png", path)])
     assert status == 400
-    assert "never fetched from an address" in body.decode() or "is no address" in body.decode()
+    assert "never fetched from an address" in body.decode() or "not a web address" in body.decode()
 
 
 def test_where_it_is_allowed_files_are_fetched_from_the_public_web_alone(public_loopback):

@@ -15,6 +15,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 def folders(tmp_path, monkeypatch):
     for name in ("a", "b", "other/a"):
         (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").touch()
     monkeypatch.chdir(tmp_path)
     for variable in ("MODEL_ID", "TRUST_REMOTE_CODE"):
         monkeypatch.delenv(variable, raising=False)
@@ -43,6 +44,7 @@ def test_folders_and_pinned_repositories_are_taken(folders):
         ("a,other/a", "two models have the name 'a'"),
         ("a,other/b", "no such folder"),
         ("nosuch", "no such folder"),
+        ("other", "config.json and model.safetensors"),
     ],
 )
 def test_what_is_not_pinned_or_not_clear_is_refused(folders, text, sentence):

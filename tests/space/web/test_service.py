@@ -1,104 +1,109 @@
-"""What the page answers where a model or an image is out of order."""
+"""What the page answers for one image, and what it says of it."""
 
+import re
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from space.errors import XrayError
-from space.inference.gradcam import network_of
-from space.web.batch import Item, rows
-from space.web.model_choice import ModelId
+from space.errors import ErrorCode, XrayError
+from space.inference.classifier import Classifier
+from space.inference.guard import Doubt
+from space.web.model_facts import Counts
 from space.web.service import EXAMPLES, ModelService
-from space.web.settings import Settings
 from space.web.texts import ALL
+from tests.conftest import DEFAULT_MODEL
 from tests.phantoms import draw_phantom
+
+ENGLISH = ALL["en"]
 
 
 @pytest.fixture
-def phantom(tmp_path):
-    draw_phantom(np.random.default_rng(0), True, 200, 180).save(tmp_path / "xray.png")
-    return tmp_path / "xray.png"
+def service(make_service):
+    return make_service()
 
 
-def answers(run_folder, **changes) -> ModelService:
-    return ModelService.load(ModelId(str(run_folder)), False, Settings(**changes))
+def test_an_image_gets_scores_and_a_map_of_every_class(service, phantom):
+    examined = service.examine(str(phantom))
+    assert (examined.model, examined.size, examined.doubt) == ("default-model", (200, 180), None)
+    assert list(examined.scores) == ["NORMAL", "PNEUMONIA"]
+    assert sum(examined.scores.values()) == pytest.approx(1)
+    assert examined.maps.shape[0] == 2
 
 
-def test_scores_that_are_no_numbers_are_a_sentence(run_folder, phantom, monkeypatch):
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    asked = answers(run_folder)
-    with torch.no_grad():
-        network_of(asked.classifier.model).get_classifier().weight.fill_(float("nan"))
+def test_no_file_and_a_file_without_an_answer_are_errors(service, make_service, phantom):
     with pytest.raises(XrayError) as caught:
-        asked.look(str(phantom))
-    assert caught.value.code == "no_number"
-    for code in ("en", "ru"):
-        (row,) = rows(asked, [Item("xray.png", phantom)], ALL[code])
-        assert row == [
-            "xray.png",
-            "",
-            "",
-            "",
-            "",
-            ALL[code].error(XrayError("no_number", "The model's answer is no number.")),
-        ]
-
-
-def test_limits_are_the_settings(run_folder, phantom):
+        service.examine(None)
+    assert caught.value.code == ErrorCode.NO_FILE
     with pytest.raises(XrayError, match="at most 1,000 pixels"):
-        answers(run_folder, max_pixels=1000).look(str(phantom))
+        make_service(max_pixels=1000).examine(str(phantom))
 
 
-def test_the_verdict_counts_what_came_true_in_validation_and_test(run_folder, phantom):
-    asked = answers(run_folder)
-    seen = replace(asked.look(str(phantom)), doubt=None)
-    said = asked.verdict(seen, False, ALL["en"])
-    for counts in (asked.facts.validation, asked.facts.test):
-        low, high, n, right = counts.bin_of(seen.scores["PNEUMONIA"])
-        assert low <= seen.scores["PNEUMONIA"] <= high
-        assert f"{right} of {n} images" in said
-    assert said.count("So few say little") == 2  # the short run knows 10 and 48 images
-    wrong, n = asked.facts.called
-    assert f"decided for PNEUMONIA in {wrong} of {n} images of NORMAL" in said
-    assert "a score, not a patient's risk" in said
+def test_the_verdict_counts_what_came_true_in_validation_and_test(service, phantom):
+    examined = service.examine(str(phantom))
+    verdict = service.verdict(examined, False, ENGLISH)
+    for counts in (service.facts.validation, service.facts.test):
+        low, high, n, right = counts.bin_of(examined.scores["PNEUMONIA"])
+        assert low <= examined.scores["PNEUMONIA"] <= high
+        assert f"{right} of {n} images" in verdict
+    assert "this threshold flagged 85 of 234 NORMAL images as PNEUMONIA" in verdict
+    assert "a score, not a patient's risk" in verdict
+    assert "share is uncertain" not in verdict
 
 
-def test_where_the_label_and_the_decision_differ_that_comes_first(run_folder, phantom):
-    asked = answers(run_folder)
-    share = asked.classifier.operating_point.threshold
-    seen = replace(asked.look(str(phantom)), doubt=None)
+def test_a_share_of_few_images_is_called_uncertain(service, phantom):
+    few = Counts({"PNEUMONIA": 0.7}, [[29, 20]])
+    unsure = ModelService(service.classifier, replace(service.facts, validation=few, test=few), service.settings)
+    assert unsure.verdict(unsure.examine(str(phantom)), False, ENGLISH).count("share is uncertain") == 2
+
+
+def test_where_the_label_and_the_decision_differ_that_comes_first(service, phantom):
+    examined = service.examine(str(phantom))
     agree = {"NORMAL": 0.0, "PNEUMONIA": 1.0}
-    between = (0.5 + share) / 2
+    between = (0.5 + service.classifier.operating_point.threshold) / 2
     differ = {"NORMAL": 1 - between, "PNEUMONIA": between}
-    assert "decision differ" not in asked.verdict(replace(seen, scores=agree), False, ALL["en"])
-    assert asked.verdict(replace(seen, scores=differ), False, ALL["en"]).startswith("**The most probable label and")
+    assert "decision differ" not in service.verdict(replace(examined, scores=agree), False, ENGLISH)
+    verdict = service.verdict(replace(examined, scores=differ), False, ENGLISH)
+    assert verdict.startswith("**The most probable label and")
 
 
-def test_a_phantom_of_the_page_is_answered_and_said_to_mean_nothing(run_folder):
-    asked = answers(run_folder)
-    seen = asked.look(str(EXAMPLES / "phantom_1.png"))
-    said = asked.verdict(seen, False, ALL["en"])
-    assert said.startswith("**This answer means nothing.** This is a synthetic phantom")
-    assert "Highest probability" in said
-    assert "In validation" not in said
+def test_a_doubted_image_is_answered_only_if_that_is_asked_for(service, phantom):
+    examined = replace(service.examine(str(phantom)), doubt=Doubt.BLANK)
+    assert examined.is_withheld
+    assert service.verdict(examined, False, ENGLISH).startswith("**Not classified.** The image is blank")
+    verdict = service.verdict(examined, True, ENGLISH)
+    assert verdict.startswith("**This answer means nothing.** The image is blank")
+    assert "Highest probability" in verdict
 
 
-def test_a_model_without_a_guard_says_so(run_folder, phantom, tmp_path):
-    shutil.copytree(run_folder, tmp_path / "bare")
-    (tmp_path / "bare" / "guard.safetensors").unlink()
-    asked = answers(tmp_path / "bare")
-    assert "cannot tell whether" in asked.verdict(asked.look(str(phantom)), False, ALL["en"])
+def test_a_phantom_of_the_page_is_known_wherever_it_comes_from(service, tmp_path):
+    shutil.copy(EXAMPLES / "phantom_1.png", tmp_path / "patient.png")
+    for path in (EXAMPLES / "phantom_1.png", tmp_path / "patient.png"):
+        examined = service.examine(str(path))
+        assert (examined.doubt, examined.is_withheld) == (Doubt.PHANTOM, False)
+        verdict = service.verdict(examined, False, ENGLISH)
+        assert verdict.startswith("**This answer means nothing.** This is a synthetic phantom")
+        assert "Highest probability" in verdict
+        assert "On validation" not in verdict
 
 
-def test_a_session_remembers_no_more_than_the_page_shows(run_folder, tmp_path):
+def test_a_model_without_a_guard_says_so(service, phantom, tmp_path):
+    shutil.copytree(DEFAULT_MODEL, tmp_path / "bare", ignore=shutil.ignore_patterns("guard.safetensors"))
+    bare = ModelService(Classifier.load(tmp_path / "bare"), service.facts, service.settings)
+    assert "cannot check whether" in bare.verdict(bare.examine(str(phantom)), False, ENGLISH)
+
+
+def test_a_session_remembers_no_more_than_the_page_shows(service, tmp_path):
     draw_phantom(np.random.default_rng(0), True, 2100, 1400).save(tmp_path / "large.png")
-    asked = answers(run_folder)
-    seen = asked.look(str(tmp_path / "large.png"))
-    kept = asked.shown(seen)
-    assert (seen.image.size, kept.image.size, kept.size) == ((2100, 1400), (1024, 683), (2100, 1400))
-    image, is_empty = asked.overlay(kept, "PNEUMONIA", 0.5, "viridis")
+    examined = service.examine(str(tmp_path / "large.png"))
+    kept = service.shrunk(examined)
+    assert (examined.image.size, kept.image.size, kept.size) == ((2100, 1400), (1024, 683), (2100, 1400))
+    image, is_empty = service.overlay(kept, "PNEUMONIA", 0.5, "viridis")
     assert (image.size, is_empty) == ((1024, 683), not kept.maps[1].any())
+
+
+def test_russian_percentages_have_a_comma_and_a_space(service, phantom):
+    verdict = service.verdict(service.examine(str(phantom)), False, ALL["ru"])
+    assert len(re.findall(r"\d+,\d\u00a0%", verdict)) >= 3
+    assert not re.search(r"\d%|\d\.\d", verdict)

@@ -5,7 +5,8 @@ import string
 
 import pytest
 
-from space.errors import XrayError
+from space.errors import ErrorCode, XrayError
+from space.inference.guard import Doubt
 from space.web.texts import _FOLDER, ALL, LANGUAGES, preferred
 
 SENTENCES = {code: json.loads((_FOLDER / f"{code}.json").read_text(encoding="utf-8")) for code in LANGUAGES}
@@ -24,15 +25,26 @@ def test_every_language_says_everything_with_the_same_values():
             assert places(sentences[key]) == places(english[key]), (code, key)
 
 
-def test_every_error_is_said_in_russian():
-    codes = {
-        *("missing", "unreadable", "empty", "too_many_bytes", "unknown_format", "unsupported", "too_many_pixels"),
-        *("several_frames", "damaged", "bad_url", "fetch", "no_file", "no_number"),
-    }
-    for code in codes:
-        said = ALL["ru"].error(XrayError(code, "in English"))
-        assert said != "in English", code
-        assert ALL["en"].error(XrayError(code, "in English")) == "in English"
+def test_every_error_has_a_sentence_in_every_language():
+    for code in ErrorCode:
+        error = XrayError(code, "in English")
+        assert ALL["en"].error(error) == "in English"
+        assert ALL["ru"].error(error) != "in English", code
+    known = {f"error_{code}" for code in ErrorCode}
+    assert {key for key in SENTENCES["ru"] if key.startswith("error_")} == known
+
+
+def test_every_doubt_has_a_sentence_in_every_language():
+    for sentences in SENTENCES.values():
+        assert {key for key in sentences if key.startswith("doubt_")} == {f"doubt_{doubt}" for doubt in Doubt}
+
+
+@pytest.mark.parametrize(
+    ("share", "decimals", "english", "russian"), [(0.9717, 1, "97.2%", "97,2"), (0.7, 0, "70%", "70")]
+)
+def test_percentages_are_written_as_in_the_language(share, decimals, english, russian):
+    assert ALL["en"].percent(share, decimals) == english
+    assert ALL["ru"].percent(share, decimals) == f"{russian}\u00a0%"
 
 
 @pytest.mark.parametrize(
