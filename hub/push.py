@@ -85,7 +85,7 @@ def gather(args: argparse.Namespace, folder: Path) -> Contents:
         check_dataset(args.source, args.public)
     contents = collect(args.source, args.kind)
     if "README.md" not in contents.files:
-        raise UsageError(f"{args.source} has no README.md: nothing is pushed without its card.")
+        raise UsageError(f"{args.source} has no README.md. Nothing is pushed without a card.")
     return with_name(contents, args.repo, folder)
 
 

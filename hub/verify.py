@@ -29,20 +29,20 @@ def verify_model(folder: Path) -> None:
     golden = load_file(folder / "golden.safetensors")
     classifier = Classifier.load(folder, trust_remote_code=True)  # this project's own, unchanged code alone
     if classifier.labels != results.labels:
-        raise ChestXrayError(f"config.json names the labels {classifier.labels}, the run recorded {results.labels}.")
+        raise ChestXrayError(f"config.json has the labels {classifier.labels}, but the run recorded {results.labels}.")
     images = [Image.fromarray(pixels[0].numpy()) for pixels in golden["pixels"]]
     if classifier.operating_point != results.operating_point:
         raise ChestXrayError(
-            f"config.json decides by {classifier.operating_point or 'argmax'}, the run recorded "
+            f"config.json has the operating point {classifier.operating_point or 'argmax'}, but the run recorded "
             f"{results.operating_point or 'argmax'}."
         )
     threshold = classifier.guard.threshold if classifier.guard else None
     recorded = results.guard.threshold if results.guard else None
     if not (threshold == recorded or (threshold and recorded and abs(threshold - recorded) <= TOLERANCE * recorded)):
-        raise ChestXrayError(f"guard.safetensors refuses from {threshold}, the run recorded {recorded}.")
+        raise ChestXrayError(f"guard.safetensors has the threshold {threshold}, but the run recorded {recorded}.")
     with torch.inference_mode():
         logits = classifier.model(pixel_values=classifier.preprocess(images)).logits
-    _compare(logits, golden["logits"], "transformers gives other outputs than the run recorded")
+    _compare(logits, golden["logits"], "the outputs of transformers differ from the recorded ones")
     _check_pipeline(folder, images, golden["logits"].softmax(dim=1), results)
     if not results.remote_code:
         _check_timm(folder, classifier.preprocess(images), golden["logits"], results.labels)
@@ -53,9 +53,11 @@ def _check_pipeline(folder: Path, images: list[Image.Image], expected: Tensor, r
     for image, scores in zip(images, expected, strict=True):
         answers = {answer["label"]: answer["score"] for answer in classify(image, top_k=None)}
         if answers.keys() != set(results.labels):
-            raise ChestXrayError(f"pipeline() answers with the labels {sorted(answers)}.")
+            raise ChestXrayError(
+                f"pipeline() returns the labels {sorted(answers)}, but the run recorded {results.labels}."
+            )
         found = torch.tensor([answers[label] for label in results.labels])
-        _compare(found, scores, "pipeline() gives other probabilities than the run recorded")
+        _compare(found, scores, "the probabilities of pipeline() differ from the recorded ones")
 
 
 def _check_timm(folder: Path, pixels: Tensor, expected: Tensor, labels: list[str]) -> None:
@@ -63,16 +65,17 @@ def _check_timm(folder: Path, pixels: Tensor, expected: Tensor, labels: list[str
 
     model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     with torch.inference_mode():
-        _compare(model(pixels), expected, "timm gives other outputs than the run recorded")
+        _compare(model(pixels), expected, "the outputs of timm differ from the recorded ones")
     if list(model.pretrained_cfg.get("label_names", [])) != labels:
         raise ChestXrayError(f"timm reads the labels {model.pretrained_cfg.get('label_names')}, not {labels}.")
 
 
 def _compare(found: Tensor, expected: Tensor, problem: str) -> None:
     difference = float((found - expected).abs().max())
-    if not difference <= TOLERANCE:  # also where it is no number
-        allowed = f"more than {TOLERANCE}"
-        raise ChestXrayError(f"{problem}: they differ by {difference:.1e}, {allowed}. Weights or config were changed.")
+    if not difference <= TOLERANCE:  # also where it is not a number
+        raise ChestXrayError(
+            f"{problem} by {difference:.1e}; at most {TOLERANCE} is allowed. The weights or the config were changed."
+        )
 
 
 def main() -> None:
@@ -81,7 +84,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="run folder, or a copy of it from the Hub")
     folder = parser.parse_args().folder
     verify_model(folder)
-    print(f"{folder} gives the recorded outputs")
+    print(f"{folder} reproduces the recorded outputs")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def summarise_conversion(output: Path, report: dict) -> str:
     facts, counts = report["conversion"], report["counts"]
     lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " images"]
     if "validation" not in counts and "train" in counts:
-        lines.append("note: there is no validation split; training needs one")
+        lines.append("note: there is no validation split, which training needs")
     if facts["leaks"]:
         reasons = ", ".join(f"{n:,} by {why}" for why, n in facts["leaks"].items())
         done = "kept, although" if facts["leaks_kept"] else "dropped, because"

@@ -26,7 +26,7 @@ class ImageSummary:
         format: "JPEG", "PNG" or "DICOM".
         channels: Channels of the stored pixels.
         histogram: (32,) share of pixels by brightness, sums to 1.
-        storable: An 8-bit JPEG or PNG file that stands upright: its own pixels can be stored as they are coded.
+        storable: An 8-bit JPEG or PNG file in upright orientation: its coded pixels can be stored as they are.
         view: View position that a DICOM file states, else None.
     """
 

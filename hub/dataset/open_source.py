@@ -14,7 +14,7 @@ def open_source(source: str) -> Source:
 
     Raises:
         UsageError: There is no such thing, or kagglehub is not installed.
-        ChestXrayError: The zip is damaged or hostile, or Kaggle did not hand the dataset out.
+        ChestXrayError: The zip is damaged or hostile, or Kaggle did not deliver the dataset.
     """
     if source.startswith("kaggle:"):
         return Folder(_download(source.removeprefix("kaggle:")))
@@ -33,8 +33,8 @@ def _download(slug: str) -> Path:
         import kagglehub  # optional: only this kind of source needs it
     except ImportError:
         raise UsageError(
-            f"kaggle:{slug} needs the package kagglehub: pip install kagglehub. Or download the dataset in a browser "
-            f"and give its zip."
+            f"kaggle:{slug} needs the package kagglehub (pip install kagglehub). Or download the zip in a browser and "
+            "give that."
         ) from None
     from kagglehub.exceptions import (
         CredentialError,
@@ -49,10 +49,12 @@ def _download(slug: str) -> Path:
     try:
         return Path(fetch(competition))
     except (CredentialError, UnauthenticatedError, DataCorruptionError, KaggleApiHTTPError, RequestException) as error:
-        what = f"Kaggle did not hand out {slug}: {first_line(error)}"
+        what = f"Kaggle did not deliver {slug}: {first_line(error)}"
     except ValueError as error:
-        raise UsageError(f"kaggle:{slug} is no slug: {first_line(error)} Give kaggle:OWNER/NAME.") from None
+        raise UsageError(
+            f"kaggle:{slug} is not the name of a dataset on Kaggle: {first_line(error)} Give kaggle:OWNER/NAME."
+        ) from None
     raise ChestXrayError(
-        f"{what} Is the name right, is there a network, and, for data that ask for it, did you accept the rules on "
-        "kaggle.com and log in (`kaggle.json` or KAGGLE_API_TOKEN)? Or download the zip in a browser and give that."
+        f"{what} Check the name and the network. For some datasets you must accept the rules on kaggle.com and log in "
+        "(`kaggle.json` or KAGGLE_API_TOKEN). Or download the zip in a browser and give that."
     )

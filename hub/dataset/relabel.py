@@ -1,4 +1,4 @@
-"""Classes renamed, merged or dropped, so that datasets can be held against each other."""
+"""Classes renamed, merged or dropped, so that datasets can be compared."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,8 +27,7 @@ def apply_map(
     ordered = [label for label in layout.labels if label in present] or sorted(present)
     if unknown := [name for name in mapping if name not in present]:
         raise UsageError(
-            f"--labels names {', '.join(unknown)}, which is no class of this source (case matters). Its classes: "
-            f"{', '.join(ordered)}."
+            f"--labels: the source has no class {', '.join(unknown)} (case matters). Its classes: {', '.join(ordered)}."
         )
     meanings: dict[str, list[str]] = {}
     for label in ordered:
@@ -37,8 +36,10 @@ def apply_map(
             meanings.setdefault(name, []).append(meaning if name == label else f"{label}: {meaning}")
     folded = [name.casefold() for name in meanings]
     if alike := [name for name in meanings if folded.count(name.casefold()) > 1]:
-        raise UsageError(f"classes {', '.join(alike)} differ by case alone; give them one name with --labels.")
+        raise UsageError(f"classes {', '.join(alike)} differ only in case. Give them one name with --labels.")
     if len(meanings) < 2:
-        raise UsageError(f"a classifier needs two classes or more; this leaves {', '.join(meanings) or 'none'}.")
+        raise UsageError(
+            f"a classifier needs at least two classes, but only these are left: {', '.join(meanings) or 'none'}."
+        )
     kept = [replace(r, label=name) for r in records if (name := mapping.get(r.label, r.label)) is not None]
     return kept, {name: "; ".join(texts) for name, texts in meanings.items()}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import HFValidationError
 from PIL import Image
 
 from hub.dataset.image_summary import AuditedImage, ImageSummary, summarise_images
@@ -33,7 +33,7 @@ class StoredDataset:
         name: Folder name, or `owner/name`.
 
     Raises:
-        UsageError: It is no dataset of images with labels.
+        UsageError: It is not a dataset of images with labels.
     """
 
     def __init__(self, folder_or_repo: str):
@@ -44,15 +44,17 @@ class StoredDataset:
         self.name = path.resolve().name if self.is_local else folder_or_repo
         files = sorted(self.folder.rglob("*.parquet"))
         if not files:
-            raise UsageError(f"{folder_or_repo} holds no parquet files. Give a folder made by `python -m hub.convert`.")
+            raise UsageError(
+                f"{folder_or_repo} contains no parquet files. Give a folder made by `python -m hub.convert`."
+            )
         try:
             self._files = [pq.ParquetFile(file) for file in files]
             features = Features.from_arrow_schema(self._files[0].schema_arrow)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise UsageError(f"{folder_or_repo} holds a damaged parquet file: {first_line(error)}") from None
+            raise UsageError(f"{folder_or_repo} contains a damaged parquet file: {first_line(error)}") from None
         self._splits = [_split_of(file) for file in files]
         if "image" not in features or not isinstance(features.get("label"), ClassLabel):
-            raise UsageError(f"{folder_or_repo} lacks a column image, or a column label with class names.")
+            raise UsageError(f"{folder_or_repo} needs a column image and a column label with class names.")
         self._labels = features["label"].names
         self._columns = [name for name in ("label", "patient", "source", "origin") if name in features]
         # (first row, file, row group) of every row group
@@ -66,7 +68,7 @@ class StoredDataset:
                 total += file.metadata.row_group(group).num_rows
         self._total = total
         if not total:
-            raise UsageError(f"{folder_or_repo} holds no images.")
+            raise UsageError(f"{folder_or_repo} contains no images.")
         self._recent: tuple[int, pa.ChunkedArray] | None = None
         self._lock = threading.Lock()
 
@@ -74,10 +76,10 @@ class StoredDataset:
         """The folder that the audit's files go to.
 
         Raises:
-            UsageError: None was named, and the dataset is no local folder.
+            UsageError: None was named, and the dataset is not a local folder.
         """
         if wanted is None and not self.is_local:
-            raise UsageError(f"{self.name} is not a local folder: say with --output where the audit goes.")
+            raise UsageError(f"{self.name} is a repository on the Hub. Name a folder for the audit with --output.")
         folder = wanted or self.folder
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -90,7 +92,7 @@ class StoredDataset:
         except ValueError:
             found = None
         if not isinstance(found, dict) or not isinstance(found.get("conversion", {}), dict):
-            raise UsageError(f"{path} is damaged; remove it, or convert the dataset again.")
+            raise UsageError(f"{path} is damaged. Delete it, or convert the dataset again.")
         return found
 
     def images(self, workers: int | None) -> list[AuditedImage]:
@@ -131,7 +133,7 @@ class StoredDataset:
                 self._recent = recent
         image = recent[1][index - self._starts[where]].as_py()
         if not image or image["bytes"] is None:
-            raise XrayError("missing", "The dataset holds no image in this row.")
+            raise XrayError("missing", "This row contains no image.")
         return image["bytes"]
 
 
@@ -146,8 +148,8 @@ def _download(repo: str) -> Path:
         return Path(
             snapshot_download(repo, repo_type="dataset", allow_patterns=["*.parquet", "README.md", "audit.json"])
         )
-    except (RepositoryNotFoundError, LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
+    except (HFValidationError, OSError) as error:  # the Hub's errors are OSErrors
         raise UsageError(
-            f"the dataset {repo} is no folder here and cannot be downloaded: {first_line(error)} Give a folder made by "
-            "`python -m hub.convert`, or a dataset repository that can be reached from here."
+            f"{repo} is not a folder, and it cannot be downloaded from the Hub: {first_line(error)} Give a folder made "
+            "by `python -m hub.convert`, or a dataset repository that you can read."
         ) from None

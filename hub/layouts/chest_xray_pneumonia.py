@@ -27,42 +27,42 @@ class ChestXrayPneumonia(SplitFolders):
         "PNEUMONIA": "bacterial or viral pneumonia, as two physicians graded the radiograph",
     }
     about: ClassVar = {
-        "population": "children of 1 to 5 years, of one hospital (Guangzhou Women and Children's Medical Center)",
+        "population": "children aged 1 to 5 at one hospital (Guangzhou Women and Children's Medical Center)",
         "acquisition": "anterior-posterior view, taken in routine care",
         "exclusion": "the publisher removed images of low quality and unreadable ones",
         "reference": "the radiograph itself, graded by two physicians; the test split was also checked by a third",
     }
     patient_rule = (
         "`person<N>_<bacteria|virus>_<M>` is patient `person<N>_<bacteria|virus>`; `IM-<N>-…` is patient `IM-<N>`; "
-        "`NORMAL2-IM-<N>-…` is patient `NORMAL2-IM-<N>`. Bacteria and virus count N separately, and so may the two "
-        "kinds of IM names; because the publisher does not say so, new splits keep images with the same bare N of "
-        "one class together."
+        "`NORMAL2-IM-<N>-…` is patient `NORMAL2-IM-<N>`. Bacteria and virus count N separately, and the two kinds of "
+        "IM names may do so too. The publisher does not say, so new splits keep images of one class with the same N "
+        "together."
     )
     problems = (
-        "The images show children (1 to 5 years) of one hospital. How well a model does here says little about "
-        "adults or other hospitals.",
-        "The two classes can be told apart by things that are not disease: in the originals, the height of the image "
-        "alone separates them with an AUROC of 0.92, and its outer frame alone classifies 88.5% right.",
-        "The test split was gathered differently from the rest: scores on a validation split cut from train are far "
-        "more flattering than scores on test.",
-        "The publisher's validation split has 16 images, too few to choose anything by.",
-        "Some images stand in it more than once: 32 exact copies, all of one class and split.",
+        "The images show children (1 to 5 years) from one hospital. Results here say little about adults or other "
+        "hospitals.",
+        "The classes differ in things that are not disease: in the originals, image height alone separates them with "
+        "an AUROC of 0.92, and the outer frame alone classifies 88.5% correctly.",
+        "The test split was collected differently from the rest: a validation split taken from train gives much "
+        "better scores than test does.",
+        "The publisher's validation split has 16 images, too few to choose a model by.",
+        "Some images occur more than once: 32 exact copies, each within one class and split.",
     )
-    columns: ClassVar = {"subtype": "bacteria, virus or none, as the file name says; null where it says nothing"}
+    columns: ClassVar = {"subtype": "bacteria, virus or none, from the file name; null where it does not say"}
     splits: ClassVar = {"train": "train", "val": "validation", "test": "test"}
     _PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)_\d+")
     _NORMAL_NAME = re.compile(r"((?:NORMAL2-)?IM-(\d+))-\d+")
 
     def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
         """The images; a note is printed where most names do not follow the rules, as in another dataset."""
-        found = super().records(source, tree, root)
-        unknown = sum(record.patient is None for record in found)
-        if unknown > len(found) / 2:
+        records = super().records(source, tree, root)
+        unknown = sum(record.patient is None for record in records)
+        if unknown > len(records) / 2:
             print(
-                f"note: {unknown:,} of {len(found):,} file names do not follow the rules of {self.name}. If this is "
-                "another dataset, use --layout image-folder; else its card names the wrong source and licence."
+                f"note: {unknown:,} of {len(records):,} file names do not follow the rules of {self.name}. If this is "
+                "another dataset, use --layout image-folder: otherwise its card names the wrong source and licence."
             )
-        return found
+        return records
 
     def record(self, name: str, path: str, split: str, label: str) -> Record:
         """One image, with its patient and the kind of pneumonia."""

@@ -13,8 +13,8 @@ class Covid19ImageDataset(SplitFolders):
     title = "Covid-19 Image Dataset"
     license = "cc-by-sa-4.0"
     license_note = (
-        "as remembered from the Kaggle page; each COVID-19 image has a licence of its own in the COVID-19 image data "
-        "collection. Check before you redistribute"
+        "recalled from the Kaggle page, not verified; each COVID-19 image has a licence of its own in the COVID-19 "
+        "image data collection. Check before you redistribute"
     )
     citation = (
         "Raikote P. Covid-19 Image Dataset, Kaggle, 2020; Cohen JP, Morrison P, Dao L. COVID-19 image data collection, "
@@ -28,17 +28,17 @@ class Covid19ImageDataset(SplitFolders):
     }
     about: ClassVar = {
         "population": "COVID-19: adults, from publications and case reports; the other classes: children",
-        "reference": "what the publications, web pages and datasets say that the images come from",
+        "reference": "the labels given by the publications, web pages and datasets that the images come from",
     }
-    patient_rule = "File names say nothing about patients; copies of one image are kept together by new splits."
+    patient_rule = "File names say nothing about patients. New splits keep copies of an image together."
     problems = (
-        "COVID-19 images show adults and all others children: age and body size give the class away.",
-        "As published, some test images of class Covid also stand in train.",
+        "COVID-19 images show adults and all others show children: age and body size give the class away.",
+        "As published, some test images of class Covid are also in train.",
         "Most Normal and Viral Pneumonia images are contrast-enhanced copies of test images of "
-        "chest-xray-pneumonia: neither set can be an external test of a model that was trained on the other.",
-        "30 of the 90 Viral Pneumonia images, 17 of the 20 in test among them, are copies of images that "
-        "chest-xray-pneumonia calls bacterial; and one image of class Covid (`train/Covid/COVID-00020.jpg`) is of a "
-        "child with viral pneumonia there.",
+        "chest-xray-pneumonia: neither dataset is an external test set for a model trained on the other.",
+        "30 of the 90 Viral Pneumonia images (17 of the 20 in test) are copies of images that chest-xray-pneumonia "
+        "labels bacterial. One image of class Covid (`train/Covid/COVID-00020.jpg`) is, there, a child with viral "
+        "pneumonia.",
         "317 images are few: intervals are wide, and a difference of a few points between models means nothing.",
     )
     splits: ClassVar = {"train": "train", "test": "test"}

@@ -16,7 +16,7 @@ class Covid19RadiographyDatabase(Layout):
     title = "COVID-19 Radiography Database"
     license = "other"
     license_note = (
-        "'Data files (c) Original Authors', as remembered from the Kaggle page; check before you redistribute"
+        "'Data files (c) Original Authors', recalled from the Kaggle page, not verified; check before you redistribute"
     )
     citation = (
         "Chowdhury MEH et al. Can AI help in screening viral and COVID-19 pneumonia? IEEE Access 8, 2020, "
@@ -32,16 +32,16 @@ class Covid19RadiographyDatabase(Layout):
     }
     about: ClassVar = {
         "population": "COVID and Lung_Opacity: adults; Viral Pneumonia: children; Normal: both",
-        "reference": "what the datasets say that it was put together from",
+        "reference": "the labels of the datasets that it was compiled from",
     }
-    patient_rule = "File names say nothing about patients; copies of one image are kept together by new splits."
+    patient_rule = "File names say nothing about patients. New splits keep copies of an image together."
     problems = (
         "All of its Viral Pneumonia and 1,341 of its Normal images are training images of chest-xray-pneumonia "
-        "(children), while COVID is adult: a classifier can win by age, and neither set is an external test for the "
-        "other.",
-        "Nothing is known about patients: a random split, also ours, may have one patient on both sides.",
+        "(children), while COVID images show adults: a classifier can succeed by age alone. Neither dataset is an "
+        "external test set for the other.",
+        "Nothing is known about patients: any random split, ours included, may put one patient on both sides.",
     )
-    columns: ClassVar = {"origin": "where the image comes from, as the dataset's metadata sheets state it, or null"}
+    columns: ClassVar = {"origin": "source of the image according to the dataset's metadata sheets, or null"}
 
     def fits(self, tree: Tree, root: str) -> bool:
         """Whether every class has a folder of images."""

@@ -14,7 +14,7 @@ class CovidQuEx(Layout):
     slug = "anasmohammedtahir/covidqu"
     title = "COVID-QU-Ex Dataset"
     license = "cc-by-sa-4.0"
-    license_note = "as remembered from the Kaggle page; check before you redistribute"
+    license_note = "recalled from the Kaggle page, not verified; check before you redistribute"
     citation = (
         "Tahir AM, Chowdhury MEH, Qiblawey Y, Khandakar A, Rahman T, et al. COVID-QU-Ex Dataset, Kaggle, 2021; Tahir "
         "AM et al. COVID-19 infection localization and severity grading from chest X-ray images. Computers in Biology "
@@ -30,17 +30,17 @@ class CovidQuEx(Layout):
         "Normal": "no finding",
     }
     about: ClassVar = {
-        "population": "children and adults of many sources, differently mixed in each class",
-        "reference": "what the datasets say that it was put together from",
+        "population": "children and adults from many sources, mixed differently in each class",
+        "reference": "the labels of the datasets that it was compiled from",
     }
     patient_rule = (
-        "File names say nothing about patients. An image that stands in both trees (same class and file name) is one "
+        "File names say nothing about patients. An image found in both trees (same class and file name) becomes one "
         "row, in the split of the larger tree."
     )
     problems = (
-        "The set is put together from many public ones, chest-xray-pneumonia and covid19-radiography-database among "
-        "them: none of these can be an external test for it.",
-        "Classes come from different sources with different ages and devices, which alone can give the class away.",
+        "The dataset is compiled from many public ones, including chest-xray-pneumonia and "
+        "covid19-radiography-database: none of these is an external test set for it.",
+        "The classes come from sources with different ages and devices, which alone can give the class away.",
     )
     mask_columns: ClassVar = {"infection_mask": "mask of the infected region (all black for other classes), or null"}
     splits: ClassVar = {"Train": "train", "Val": "validation", "Test": "test"}

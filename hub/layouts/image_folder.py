@@ -28,18 +28,18 @@ class ImageFolder(Layout):
     citation = "the owner of the folder"
     structure = "[train|val|test/]CLASS/*.{png,jpg,jpeg,dcm} with two classes or more, and/or metadata.csv"
     patient_rule = (
-        "A patient is known only where metadata.csv has a column `patient`. Folders of one name below class folders "
-        "are kept together by new splits, as if each were one patient."
+        "Patients are known only from a column `patient` in metadata.csv. New splits keep subfolders of one name "
+        "together, as if each were one patient."
     )
     columns: ClassVar = {
-        "view": "view position, as metadata.csv or the DICOM file states it",
-        "origin": "where the image comes from, as metadata.csv states it",
-        "subtype": "finer class, as metadata.csv states it",
+        "view": "view position from metadata.csv or the DICOM file",
+        "origin": "source of the image, from metadata.csv",
+        "subtype": "finer class, from metadata.csv",
     }
     private = True
 
     def fits(self, tree: Tree, root: str) -> bool:
-        """Whether images stand in class folders below `root`, or beside a metadata.csv."""
+        """Whether there are class folders of images below `root`, or a metadata.csv in it."""
         if METADATA in tree.files.get(root, ()):
             return True
         top = _with_images(tree, root)
@@ -56,8 +56,8 @@ class ImageFolder(Layout):
         if splits and len(splits) < len(top):
             others = ", ".join(child for child in top if child not in splits)
             raise UsageError(
-                f"{source.title}: beside the split folders {', '.join(splits)} there are other folders with images "
-                f"({others}). Move them into a split, or give a folder that holds one kind alone."
+                f"{source.title} has split folders ({', '.join(splits)}) beside other folders with images ({others}). "
+                "Move the others into a split, or give a folder with only one kind."
             )
         table = _metadata(source, tree, root)
         names = [
@@ -67,10 +67,12 @@ class ImageFolder(Layout):
         found = list(_read(names, root, table, with_splits=bool(splits)))
         if len(found) < len(names):
             left = sorted(set(names) - {record.name for record in found})
-            print(f"note: {len(left):,} images have no class, by folder or by metadata.csv: {left[0]}, …")
+            print(
+                f"note: {len(left):,} images have no class, by folder or metadata.csv, and are left out: {left[0]}, …"
+            )
         if names and not found:
             raise UsageError(
-                f"{source.title}: no image has a class. {METADATA} needs a column label, or use class folders."
+                f"{source.title}: no image has a class. Add a column label to {METADATA}, or use class folders."
             )
         return found
 
@@ -97,8 +99,8 @@ def _read(names: list[str], root: str, table: dict[str, dict[str, str]], with_sp
         inner = parts[with_splits:]
         if misplaced := [part for part in inner[1:] if part.lower() in SPLIT_ALIASES]:
             raise UsageError(
-                f"{path}: the split folder {misplaced[0]!r} stands inside {inner[0]!r}. Splits must be the topmost "
-                "folders (train/CLASS/…); give that folder, or move them."
+                f"{path}: the split folder {misplaced[0]!r} lies inside {inner[0]!r}. Split folders must be at the "
+                "top (train/CLASS/…). Move them there, or give the folder that contains them."
             )
         label = row.get("label") or (inner[0] if inner else None)
         if label is None:
@@ -117,7 +119,7 @@ def _split_of(value: str) -> str:
 
 
 def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]]:
-    """{path below `root`: row} of every metadata.csv; their file names count from the folder that they stand in.
+    """{path below `root`: row} of every metadata.csv; their file names are relative to its folder.
 
     Columns other than those that are used here (a name, a date of birth) are not read into anything.
     """
@@ -131,14 +133,16 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
             raise UsageError(f"{where} cannot be read as UTF-8 CSV with a header line.")
         header = [PATIENT_NAMES.get(name.strip().lower(), name.strip().lower()) for name in rows[0]] if rows else []
         if "file_name" not in header:
-            raise UsageError(f"{where} needs a column file_name. Used beside it: {', '.join(sorted(USED))}.")
+            raise UsageError(
+                f"{where} needs a column file_name. Other columns that are used: {', '.join(sorted(USED))}."
+            )
         if unused := sorted(set(header) - USED - {"file_name"}):
-            print(f"note: {where}: columns not used: {', '.join(unused)}; used: file_name, {', '.join(sorted(USED))}")
+            print(f"note: {where}: ignored columns: {', '.join(unused)}; used: file_name, {', '.join(sorted(USED))}")
         for row in (dict(zip(header, (cell.strip() for cell in cells), strict=False)) for cells in rows[1:] if cells):
             name = posixpath.normpath(join(folder, row["file_name"]))
             if name not in source.sizes:
-                raise UsageError(f"{where} names {row['file_name']!r}, which is not there.")
+                raise UsageError(f"{where} names {row['file_name']!r}, which does not exist.")
             found = {column: value for column, value in row.items() if column in USED and value}
             if table.setdefault(relative(name, root), found) != found:
-                raise UsageError(f"{where} says two different things of {row['file_name']!r}.")
+                raise UsageError(f"{where} has two different rows for {row['file_name']!r}.")
     return table

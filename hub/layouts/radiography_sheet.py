@@ -15,7 +15,7 @@ def read_origins(source: Source, name: str) -> dict[str, str]:
     The sheets' columns are FILE NAME, FORMAT, SIZE and URL; they write some classes in capitals that the files do not.
 
     Raises:
-        UsageError: The file is no such sheet.
+        UsageError: The file is not such a sheet.
     """
     if name not in source.sizes:
         return {}
@@ -42,5 +42,5 @@ def read_origins(source: Source, name: str) -> dict[str, str]:
         SyntaxError,  # of the XML inside
     ):
         raise UsageError(
-            f"{name} is no sheet with the columns FILE NAME and URL. Remove it, or download it again."
+            f"{name} is not an Excel sheet with the columns FILE NAME and URL. Delete it, or download it again."
         ) from None

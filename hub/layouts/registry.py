@@ -56,14 +56,14 @@ def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, T
         listed = "; ".join(f"{candidate.name} in {root or 'the top folder'}" for candidate, root in found)
         raise UsageError(
             f"{source.title} has more than one possible layout: {listed}. Choose one with --layout, or give "
-            "the folder that is meant."
+            "the folder that you mean."
         )
     looked_for = "; ".join(f"{known.name}: {known.structure}" for known in (candidates if layout else LAYOUTS.values()))
     raise UsageError(f"{source.title} has no known layout.\n  looked for: {looked_for}\n  found: {_contents(tree)}")
 
 
 def _contents(tree: Tree, most: int = 12) -> str:
-    """A few lines' worth of what stands in the first two levels of a source."""
+    """A few lines' worth of the first two levels of a source."""
     folders = sorted(f"{folder}/" for folder in tree.folders if folder and folder.count("/") < 2)
     files = sorted(join(folder, name) for folder in tree.files if "/" not in folder for name in tree.files[folder])
     found = folders + files

@@ -1,4 +1,4 @@
-"""The RSNA Pneumonia Detection Challenge: DICOM files whose classes stand in a table."""
+"""The RSNA Pneumonia Detection Challenge: DICOM files whose classes are in a table."""
 
 from pathlib import PurePosixPath
 from typing import ClassVar
@@ -36,19 +36,19 @@ class RsnaPneumonia(Layout):
         "reference": "the radiograph itself, read again by radiologists (Shih et al., 2019)",
     }
     patient_rule = (
-        "`patientId` in the tables names an image, not a person: nothing is known about patients. Copies of one "
-        "image are kept together by new splits."
+        "`patientId` in the tables is the name of an image, not of a person: nothing is known about patients. New "
+        "splits keep copies of an image together."
     )
     problems = (
-        "Several images of one person stand in it under different names: splits, also ours, may have one person on "
+        "Several images of one person occur under different names: any split, ours included, may put one person on "
         "both sides.",
-        "Labels are opinions on single images; portable (AP) images show sicker people than PA ones.",
+        "Labels are opinions on single images. Portable (AP) images show sicker people than PA images.",
     )
-    columns: ClassVar = {"view": "view position (PA or AP), as the DICOM file states it"}
+    columns: ClassVar = {"view": "view position (PA or AP) from the DICOM file"}
     private = True
 
     def fits(self, tree: Tree, root: str) -> bool:
-        """Whether the table of classes stands beside folders of DICOM files."""
+        """Whether the table of classes lies beside folders of DICOM files."""
         if not self._tables(tree, root):
             return False
         folders = (join(root, child) for child in tree.children(root))
@@ -74,8 +74,8 @@ class RsnaPneumonia(Layout):
                     raise UsageError(f"{table} gives {name} two classes.")
         if unknown := set(classes.values()) - set(self.labels):
             raise UsageError(
-                f"{root or 'the table'} names the classes {', '.join(sorted(map(str, unknown)))}. "
-                f"Allowed: {', '.join(self.labels)}."
+                f"{root or 'the table'} has unknown classes: {', '.join(sorted(map(str, unknown)))}. Allowed: "
+                f"{', '.join(self.labels)}."
             )
         names = (name for child in tree.children(root) for name in tree.images(join(root, child)))
         stems = ((name, PurePosixPath(name).stem) for name in names)

@@ -63,7 +63,7 @@ DANGEROUS = {
         "*.pickle",
         "*.joblib",
     ),
-    "an image that none of our tools drew, which may show a patient": (
+    "an image that may show a patient": (
         *("*.png", "*.jpg", "*.jpeg", "*.dcm", "*.dicom", "*.tif", "*.tiff", "*.bmp", "*.gif", "*.webp", "*.npy"),
     ),
 }
@@ -99,11 +99,11 @@ def collect(folder: Path, kind: str) -> Contents:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            raise UsageError(f"{folder} holds a link, {name}; put the file itself there or delete it.")
+            raise UsageError(f"{folder} contains a link, {name}. Replace it with the file itself, or delete it.")
         if path.is_dir():
             continue
         if not path.is_file():
-            raise UsageError(f"{folder} holds {name}, which is no plain file; delete it.")
+            raise UsageError(f"{folder} contains {name}, which is not a regular file. Delete it.")
         if _matches(name, PRIVATE) or not _may_show(name, folder, kind):
             left_out.append(name)
         elif any(fnmatchcase(name, pattern) for pattern in PUBLISHED[kind]):
@@ -125,13 +125,13 @@ def with_name(contents: Contents, repo: str, folder: Path) -> Contents:
         folder: Where the changed card is written.
 
     Raises:
-        UsageError: The card is no text.
+        UsageError: The card is not UTF-8 text.
     """
     card = folder / "README.md"
     try:
         card.write_text(contents.files["README.md"].read_text(encoding="utf-8").replace(PLACEHOLDER, repo), "utf-8")
     except UnicodeDecodeError:
-        raise UsageError(f"{contents.files['README.md']} is no UTF-8 text.") from None
+        raise UsageError(f"{contents.files['README.md']} is not UTF-8 text.") from None
     return Contents(contents.files | {"README.md": card}, contents.left_out)
 
 
@@ -149,17 +149,19 @@ def _may_show(name: str, folder: Path, kind: str) -> bool:
         return False
 
 
+def _danger(name: str) -> str:
+    """Why a file must not go."""
+    return next((why for why, patterns in DANGEROUS.items() if _matches(name, patterns)), "an unknown kind of file")
+
+
 def _refuse(folder: Path, kind: str, unknown: list[str]) -> None:
     if not unknown:
         return
-    reasons = [
-        f"{name} ({next((why for why, patterns in DANGEROUS.items() if _matches(name, patterns)), 'not known')})"
-        for name in unknown[:SHOWN]
-    ]
+    reasons = [f"{name} ({_danger(name)})" for name in unknown[:SHOWN]]
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
     raise UsageError(
-        f"{folder} holds files that do not belong into a {kind} repository: {', '.join(reasons)}{more}. Move them "
-        "elsewhere; nothing was pushed."
+        f"{folder} contains files that do not belong in a {kind} repository: {', '.join(reasons)}{more}. Move them "
+        "elsewhere. Nothing was pushed."
     )
 
 
@@ -167,13 +169,13 @@ def _check_limits(files: dict[str, Path]) -> None:
     for name, path in files.items():
         if path.stat().st_size > MOST_BYTES:
             size, most = path.stat().st_size / GIB, MOST_BYTES / GIB
-            raise UsageError(f"{name} has {size:.1f} GiB; the Hub takes files of up to {most:.0f} GiB.")
+            raise UsageError(f"{name} has {size:.1f} GiB. The Hub accepts files of up to {most:.0f} GiB.")
     if len(files) > MOST_FILES:
-        raise UsageError(f"{len(files):,} files; the Hub takes up to {MOST_FILES:,} in a folder.")
+        raise UsageError(f"There are {len(files):,} files. The Hub accepts up to {MOST_FILES:,} in a folder.")
 
 
 def _check_secrets(files: dict[str, Path]) -> None:
     """Refuse texts that hold a token of the Hub."""
     for name, path in files.items():
         if path.suffix in TEXTS and TOKEN.search(path.read_bytes()):
-            raise UsageError(f"{name} holds what looks like a token of the Hub; take it out, and revoke that token.")
+            raise UsageError(f"{name} contains what looks like a Hugging Face token. Remove it, and revoke that token.")

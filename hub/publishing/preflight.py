@@ -16,8 +16,8 @@ from space.results import read_results
 from train.data.dataset import content_digest, open_splits
 
 NAMES = (
-    "file names or patients as they were (--keep-names), which may name persons. Convert without it, or leave out "
-    "--public."
+    "the original file names or patient keys (--keep-names), which may identify people. Convert without --keep-names, "
+    "or push without --public."
 )
 FREE = ("apache-2.0", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "mit")
 
@@ -30,7 +30,7 @@ def check_run(folder: Path, public: bool) -> None:
     """
     audit = read_results(folder / "results.json").dataset.audit
     if public and audit and audit.names_kept:
-        raise UsageError(f"--public: predictions.csv of {folder} holds {NAMES}")
+        raise UsageError(f"--public: predictions.csv in {folder} has {NAMES}")
 
 
 def check_dataset(folder: Path, public: bool) -> None:
@@ -43,16 +43,19 @@ def check_dataset(folder: Path, public: bool) -> None:
     if public:
         _check_licence(folder)
     StoredDataset(str(folder))  # opens every file, and raises if one is damaged
-    found = open_splits(str(folder), content_digest(folder), f"{folder}", "a folder made by `python -m hub.convert`")
+    splits = open_splits(str(folder), content_digest(folder), f"{folder}", "a folder made by `python -m hub.convert`")
     for path in sorted(folder.rglob("*.parquet")):
-        if path.name.partition("-")[0] not in found:
-            raise UsageError(f"{folder}: {path.name} belongs to no split that the card names ({', '.join(found)}).")
-    for split, rows in found.items():
+        if path.name.partition("-")[0] not in splits:
+            raise UsageError(
+                f"{folder}: {path.name} belongs to none of the card's splits ({', '.join(splits)}). Delete it."
+            )
+    for split, rows in splits.items():
         files = [ParquetFile(path) for path in sorted(folder.rglob(f"{split}-*.parquet"))]
         features = Features.from_arrow_schema(files[0].schema_arrow)
         if rows.features != features or len(rows) != sum(file.metadata.num_rows for file in files):
             raise UsageError(
-                f"{folder}: the card tells other columns, classes or sizes of split {split} than its files."
+                f"{folder}: card and files disagree about the columns, classes or size of split {split}. Run "
+                f"`python -m hub.audit {folder}` to write the card anew, or convert again."
             )
 
 
@@ -66,13 +69,15 @@ def _check_licence(folder: Path) -> None:
         facts = json.loads((folder / "audit.json").read_text(encoding="utf-8"))["conversion"]
         layout = LAYOUTS[facts["layout"]]
     except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"--public: {folder} has no audit.json of hub.convert, so its licence is not known.") from None
+        raise UsageError(
+            f"--public: {folder} has no audit.json from hub.convert, so its licence is not known."
+        ) from None
     if facts.get("names_kept"):
-        raise UsageError(f"--public: {folder} holds {NAMES}")
+        raise UsageError(f"--public: {folder} has {NAMES}")
     if layout.license not in FREE:
         raise UsageError(
-            f"--public: the licence of these images ({layout.license}) does not let you publish them, as far as is "
-            f"known: {layout.license_note}. Leave out --public: the repository is then yours alone."
+            f"--public: as far as we know, the licence of these images ({layout.license}) does not allow publishing "
+            f"them: {layout.license_note}. Push without --public to keep the repository private."
         )
     print(f"licence {layout.license}: {layout.license_note}")
 
@@ -89,4 +94,4 @@ def verify_in_fresh_process(folder: Path) -> None:
         said = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()[
             -1:
         ]
-        raise ChestXrayError(f"nothing is published that does not check out. {' '.join(said).removeprefix('error: ')}")
+        raise ChestXrayError(f"the model failed its check. {' '.join(said).removeprefix('error: ')}")

@@ -34,7 +34,7 @@ def build_bundle(source: Path, folder: Path) -> Contents:
         All files of it.
 
     Raises:
-        UsageError: The run was not pushed yet.
+        UsageError: The run has not been pushed.
     """
     results, pin = read_results(source / "results.json"), pin_of(source)
     shutil.copy2(ROOT / "app.py", folder)
@@ -59,7 +59,7 @@ def pin_of(source: Path) -> dict[str, str] | None:
     """{"model": repository, "revision": commit} of a pushed run folder; None for the bundled model, which needs none.
 
     Raises:
-        UsageError: The run was not pushed.
+        UsageError: The run has not been pushed.
     """
     if source.resolve() == BUNDLED.resolve():
         return None
@@ -68,6 +68,6 @@ def pin_of(source: Path) -> dict[str, str] | None:
         return {"model": pushed["repo"], "revision": pushed["commit"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
-            f"{source} was not pushed yet: `python -m hub.push model {source} USER/NAME` first, for the Space loads "
-            f"the model from there. Without a model of your own, give {BUNDLED.relative_to(ROOT)}."
+            f"{source} has not been pushed. A Space loads its model from the Hub, so run `python -m hub.push model "
+            f"{source} USER/NAME` first. To try a Space without a model of your own, give {BUNDLED.relative_to(ROOT)}."
         ) from None

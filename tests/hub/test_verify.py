@@ -14,7 +14,7 @@ from tests.hub.pushing import push
 
 def test_what_the_run_recorded_is_found_again(run):
     done = call(hub.verify.main, run)
-    assert (done.returncode, done.stdout) == (0, f"{run} gives the recorded outputs\n")
+    assert (done.returncode, done.stdout) == (0, f"{run} reproduces the recorded outputs\n")
 
 
 def test_tampered_weights_are_not_published(hub, run):
@@ -24,7 +24,7 @@ def test_tampered_weights_are_not_published(hub, run):
     save_file(weights, run / "model.safetensors", {"format": "pt"})
     done = push("model", run, "someone/tiny")
     assert done.returncode == 1
-    assert "other outputs than the run recorded" in done.stderr
+    assert "the outputs of transformers differ from the recorded ones" in done.stderr
     assert not hub.repositories
 
 

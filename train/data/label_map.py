@@ -26,6 +26,6 @@ def read_map(path: Path, option: str) -> dict[str, str | None]:
     for name, value in table.items():
         if not (value is False or (isinstance(value, str) and value.strip())):
             raise UsageError(
-                f'{option} {path}: {name} = {value!r}. Allowed are "a new name", or false to drop the class.'
+                f"{option} {path}: {name} = {value!r}. Give a new name in quotes, or false to drop the class."
             )
     return {name: value or None for name, value in table.items()}

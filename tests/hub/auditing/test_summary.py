@@ -16,7 +16,7 @@ def test_a_conversion_says_what_was_dropped_and_left_out():
     report = {"conversion": FACTS, "counts": counts, "warnings": ["The frame tells."]}
     assert summarise_conversion(Path("out"), report).splitlines() == [
         "out: train 1,001, test 2 images",
-        "note: there is no validation split; training needs one",
+        "note: there is no validation split, which training needs",
         "dropped, because the test split holds them too: 2 by exact copy, 1 by patient",
         "lung_mask: 7 images have one",
         "left out: 3 image files outside the layout",

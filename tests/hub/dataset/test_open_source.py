@@ -43,7 +43,7 @@ def test_a_kaggle_slug_without_network_login_or_package_is_a_clear_message(tmp_p
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
     done = call(main, "kaggle:owner/name", "--output", tmp_path / "out")
     assert done.returncode == 1, done.stderr
-    assert "Kaggle did not hand out owner/name" in done.stderr
+    assert "Kaggle did not deliver owner/name" in done.stderr
     monkeypatch.setitem(sys.modules, "kagglehub", None)  # which makes its import fail
     done = call(main, "kaggle:owner/name", "--output", tmp_path / "out")
     assert done.returncode == 2

@@ -26,5 +26,5 @@ def test_labels_are_renamed_merged_and_dropped(tmp_path):
 
 def test_classes_that_differ_by_case_alone_are_refused(tmp_path):
     write_images(tmp_path, "train/Normal/1.png", "train/ill/1.png", "test/normal/1.png", "test/ill/2.png")
-    with pytest.raises(UsageError, match="differ by case"):
+    with pytest.raises(UsageError, match="differ only in case"):
         apply_map(read(tmp_path)[1], LAYOUTS["image-folder"], {})

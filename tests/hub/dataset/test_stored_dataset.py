@@ -77,7 +77,7 @@ def test_a_dataset_on_the_hub_is_audited_without_touching_it(hub, leaky_dataset,
     assert "cannot be downloaded" in missing.stderr
 
 
-@pytest.mark.parametrize(("dataset", "says"), [("nowhere/at/all", "nowhere/at/all"), (".", "holds no parquet")])
+@pytest.mark.parametrize(("dataset", "says"), [("nowhere/at/all", "nowhere/at/all"), (".", "contains no parquet")])
 def test_what_is_no_dataset_is_a_clear_error(dataset, says, tmp_path):
     done = call(main, dataset if dataset != "." else tmp_path)
     assert done.returncode == 2

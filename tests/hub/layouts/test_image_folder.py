@@ -50,7 +50,7 @@ def test_flat_images_with_labels_from_metadata_csv(tmp_path):
         ("file_name\nill/9.png\n", "ill/9.png"),
         ("file_name,split\nill/1.png,holdout\n", "holdout"),
         (b"\xff\xfe\x00", "UTF-8"),
-        ("file_name,patient\nill/1.png,Ann\nill/1.png,Ben\n", "two different things"),
+        ("file_name,patient\nill/1.png,Ann\nill/1.png,Ben\n", "two different rows"),
     ],
 )
 def test_a_metadata_csv_that_cannot_be_used_is_a_clear_error(tmp_path, text, says):
@@ -71,7 +71,7 @@ def test_split_and_class_folders_mixed_are_refused(tmp_path):
     [["ill/train/1.png", "well/test/2.png"], ["x/train/ill/1.png", "docs/fig.png"], ["a/test/1.png", "b/1.png"]],
 )
 def test_split_folders_inside_others_are_refused_and_never_hidden(tmp_path, names):
-    with pytest.raises(UsageError, match="stands inside"):
+    with pytest.raises(UsageError, match="lies inside"):
         read(write_images(tmp_path, *names))
 
 
@@ -92,7 +92,7 @@ def test_headers_of_metadata_csv_are_read_generously_and_the_rest_is_named(tmp_p
     write_images(tmp_path, "ill/1.png", "well/2.png")
     (tmp_path / "metadata.csv").write_text("File_Name, Patient_ID ,born\n./ill/1.png,Ann,1980\n")
     assert read(tmp_path)[1][0].patient == "Ann"
-    assert "columns not used: born" in capsys.readouterr().out
+    assert "ignored columns: born" in capsys.readouterr().out
 
 
 def test_a_folder_without_masks_is_a_folder_of_images(tmp_path):
@@ -103,5 +103,5 @@ def test_a_folder_without_masks_is_a_folder_of_images(tmp_path):
 def test_flat_images_with_another_column_for_labels_are_told_what_to_name_it(tmp_path):
     write_images(tmp_path, "1.png", "2.png")
     (tmp_path / "metadata.csv").write_text("file_name,diagnosis\n1.png,ill\n2.png,well\n")
-    with pytest.raises(UsageError, match="needs a column label"):
+    with pytest.raises(UsageError, match="Add a column label"):
         read(tmp_path)

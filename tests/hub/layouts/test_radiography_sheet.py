@@ -24,5 +24,5 @@ def cut_sheet() -> bytes:
 @pytest.mark.parametrize("content", [b"no sheet", b"PK\x03\x04", cut_sheet()], ids=["text", "magic", "cut"])
 def test_a_metadata_sheet_that_is_none_is_a_clear_error(tmp_path, content):
     (radiography(tmp_path) / "COVID-19_Radiography_Dataset" / "COVID.metadata.xlsx").write_bytes(content)
-    with pytest.raises(UsageError, match=r"COVID\.metadata\.xlsx is no sheet"):
+    with pytest.raises(UsageError, match=r"COVID\.metadata\.xlsx is not an Excel sheet"):
         read(tmp_path)

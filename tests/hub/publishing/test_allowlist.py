@@ -14,7 +14,7 @@ from space.errors import UsageError
         ("optimizer.pt", "a pickle"),
         ("patient.png", "may show a patient"),
         ("figures/patient.png", "may show a patient"),
-        ("notes.txt", "not known"),
+        ("notes.txt", "an unknown kind of file"),
     ],
 )
 def test_what_does_not_belong_there_stops_the_push(run, name, reason):
@@ -32,7 +32,7 @@ def test_a_link_stops_the_push(run, tmp_path):
 
 def test_a_token_in_a_text_stops_the_push(run):
     (run / "README.md").write_text((run / "README.md").read_text() + "\nhf_" + "a1B2" * 9)
-    with pytest.raises(UsageError, match="looks like a token"):
+    with pytest.raises(UsageError, match="looks like a Hugging Face token"):
         collect(run, "model")
 
 

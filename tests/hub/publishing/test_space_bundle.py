@@ -74,7 +74,7 @@ def test_the_bundled_model_needs_no_hub(tmp_path):
 
 
 def test_a_run_that_was_not_pushed_makes_no_space(run, tmp_path):
-    with pytest.raises(UsageError, match="was not pushed yet"):
+    with pytest.raises(UsageError, match="has not been pushed"):
         build_bundle(run, tmp_path)
 
 
