@@ -56,8 +56,8 @@ def _check_pipeline(folder: Path, images: list[Image.Image], expected: Tensor, r
             raise ChestXrayError(
                 f"pipeline() returns the labels {sorted(answers)}, but the run recorded {results.labels}."
             )
-        found = torch.tensor([answers[label] for label in results.labels])
-        _compare(found, scores, "the probabilities of pipeline() differ from the recorded ones")
+        actual = torch.tensor([answers[label] for label in results.labels])
+        _compare(actual, scores, "the probabilities of pipeline() differ from the recorded ones")
 
 
 def _check_timm(folder: Path, pixels: Tensor, expected: Tensor, labels: list[str]) -> None:
@@ -70,8 +70,8 @@ def _check_timm(folder: Path, pixels: Tensor, expected: Tensor, labels: list[str
         raise ChestXrayError(f"timm reads the labels {model.pretrained_cfg.get('label_names')}, not {labels}.")
 
 
-def _compare(found: Tensor, expected: Tensor, problem: str) -> None:
-    difference = float((found - expected).abs().max())
+def _compare(actual: Tensor, expected: Tensor, problem: str) -> None:
+    difference = float((actual - expected).abs().max())
     if not difference <= TOLERANCE:  # also where it is not a number
         raise ChestXrayError(
             f"{problem} by {difference:.1e}; at most {TOLERANCE} is allowed. The weights or the config were changed."

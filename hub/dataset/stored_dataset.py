@@ -88,12 +88,12 @@ class StoredDataset:
         """The dataset's own audit.json, {} if it has none."""
         path = self.folder / "audit.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         except ValueError:
-            found = None
-        if not isinstance(found, dict) or not isinstance(found.get("conversion", {}), dict):
+            report = None
+        if not isinstance(report, dict) or not isinstance(report.get("conversion", {}), dict):
             raise UsageError(f"{path} is damaged. Delete it, or convert the dataset again.")
-        return found
+        return report
 
     def images(self, workers: int | None) -> list[AuditedImage]:
         """Read every image.
@@ -114,14 +114,14 @@ class StoredDataset:
         return read_xray(self._bytes(index)).image
 
     def _records(self) -> list[Record]:
-        found = []
+        records = []
         for file, split in zip(self._files, self._splits, strict=True):
             for row in file.read(self._columns).to_pylist():
-                source = row.get("source") or f"{split}/{len(found)}"
+                source = row.get("source") or f"{split}/{len(records)}"
                 label = self._labels[row["label"]] if row["label"] in range(len(self._labels)) else UNLABELLED
                 facts = {"origin": row.get("origin")}
-                found.append(Record("", source, split, label, row.get("patient"), facts=facts))
-        return found
+                records.append(Record("", source, split, label, row.get("patient"), facts=facts))
+        return records
 
     def _bytes(self, index: int) -> bytes:
         where = bisect.bisect_right(self._starts, index) - 1

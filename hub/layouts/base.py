@@ -136,12 +136,12 @@ class Layout(ABC):
 
     def roots(self, tree: Tree) -> list[str]:
         """Every root in the source, outermost first; what lies below another root is a copy, and left out."""
-        found: list[str] = []
+        roots: list[str] = []
         for folder in sorted(tree.folders, key=lambda f: (f.count("/") + bool(f), f)):
-            inside = any(not root or folder.startswith(f"{root}/") for root in found)
+            inside = any(not root or folder.startswith(f"{root}/") for root in roots)
             if not inside and self.fits(tree, folder):
-                found.append(folder)
-        return found
+                roots.append(folder)
+        return roots
 
 
 class SplitFolders(Layout):

@@ -49,7 +49,7 @@ class Covid19RadiographyDatabase(Layout):
 
     def records(self, source: Source, tree: Tree, root: str) -> list[Record]:
         """The images of every class, with mask and origin where there is one."""
-        found = []
+        records = []
         for label in self.labels:
             origins = read_origins(source, join(root, f"{label}.metadata.xlsx"))
             for name in tree.images(join(root, label, "images")):
@@ -57,5 +57,5 @@ class Covid19RadiographyDatabase(Layout):
                 mask = join(root, label, "masks", f"{stem}.png")
                 masks = {"lung_mask": mask} if mask in source.sizes else {}
                 facts = {"origin": origins.get(stem.lower())}
-                found.append(Record(name, relative(name, root), None, label, facts=facts, masks=masks))
-        return found
+                records.append(Record(name, relative(name, root), None, label, facts=facts, masks=masks))
+        return records

@@ -55,8 +55,8 @@ class CovidQuEx(Layout):
         images = (f for f in tree.named.get("images", ()) if f.startswith(f"{root}/" if root else ""))
         starts = {"/".join(f.split("/")[:-3]) for f in images if f.count("/") >= 2}  # …/{split}/{class}/images
         depths = {f: relative(f, root).count("/") + 1 if f != root else 0 for f in starts}
-        found = {f: n for f in starts if depths[f] <= 2 and (n := self._count(tree, f))}
-        return sorted(found, key=lambda folder: (-found[folder], folder))
+        counts = {f: n for f in starts if depths[f] <= 2 and (n := self._count(tree, f))}
+        return sorted(counts, key=lambda folder: (-counts[folder], folder))
 
     def _count(self, tree: Tree, folder: str) -> int:
         """Images in the one tree that starts at `folder`; 0 if no split of it has all three classes."""
@@ -77,8 +77,8 @@ class CovidQuEx(Layout):
                         key = (label, PurePosixPath(name).stem)
                         names.setdefault(key, (name, split))
                         own = {c: join(here, sub, f"{key[1]}.png") for c, sub in self.masks.items()}
-                        found = {column: mask for column, mask in own.items() if mask in source.sizes}
-                        masks[key] = found | masks.get(key, {})
+                        there = {column: mask for column, mask in own.items() if mask in source.sizes}
+                        masks[key] = there | masks.get(key, {})
         return [
             Record(name, relative(name, root), split, key[0], masks=masks[key]) for key, (name, split) in names.items()
         ]

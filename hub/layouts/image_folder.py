@@ -64,17 +64,17 @@ class ImageFolder(Layout):
             *tree.images(root),
             *(n for child in top for f in tree.below(join(root, child)) for n in tree.images(f)),
         ]
-        found = list(_read(names, root, table, with_splits=bool(splits)))
-        if len(found) < len(names):
-            left = sorted(set(names) - {record.name for record in found})
+        records = list(_read(names, root, table, with_splits=bool(splits)))
+        if len(records) < len(names):
+            left = sorted(set(names) - {record.name for record in records})
             print(
                 f"note: {len(left):,} images have no class, by folder or metadata.csv, and are left out: {left[0]}, …"
             )
-        if names and not found:
+        if names and not records:
             raise UsageError(
                 f"{source.title}: no image has a class. Add a column label to {METADATA}, or use class folders."
             )
-        return found
+        return records
 
 
 USED = {"patient", "label", "split", *ImageFolder.columns}
@@ -142,7 +142,7 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
             name = posixpath.normpath(join(folder, row["file_name"]))
             if name not in source.sizes:
                 raise UsageError(f"{where} names {row['file_name']!r}, which does not exist.")
-            found = {column: value for column, value in row.items() if column in USED and value}
-            if table.setdefault(relative(name, root), found) != found:
+            cells_used = {column: value for column, value in row.items() if column in USED and value}
+            if table.setdefault(relative(name, root), cells_used) != cells_used:
                 raise UsageError(f"{where} has two different rows for {row['file_name']!r}.")
     return table

@@ -9,6 +9,7 @@ from hub.layouts.image_folder import ImageFolder
 from hub.layouts.rsna import RsnaPneumonia
 from space.errors import UsageError
 from space.imaging.archives import Source
+from train.common.arguments import did_you_mean
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
@@ -26,7 +27,8 @@ def check_layout(name: str | None) -> None:
         UsageError: There is no layout of that name.
     """
     if name is not None and name not in LAYOUTS:
-        raise UsageError(f"--layout {name!r} is unknown. Allowed: {', '.join(LAYOUTS)}.")
+        hint = did_you_mean(name, LAYOUTS)
+        raise UsageError(f"--layout {name} is not known{hint or '.'} Allowed: {', '.join(LAYOUTS)}.")
 
 
 def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, Tree]:
@@ -45,20 +47,20 @@ def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, T
     """
     check_layout(layout)
     tree = Tree(source)
-    candidates = [LAYOUTS[layout]] if layout else [known for known in LAYOUTS.values() if known.name != "image-folder"]
-    found = [(candidate, root) for candidate in candidates for root in candidate.roots(tree)]
-    if not found and not layout:
+    candidates = [LAYOUTS[layout]] if layout else [other for other in LAYOUTS.values() if other.name != "image-folder"]
+    matches = [(candidate, root) for candidate in candidates for root in candidate.roots(tree)]
+    if not matches and not layout:
         fallback = LAYOUTS["image-folder"]
-        found = [(fallback, root) for root in fallback.roots(tree)[:1]]
-    if len(found) == 1:
-        return *found[0], tree
-    if found:
-        listed = "; ".join(f"{candidate.name} in {root or 'the top folder'}" for candidate, root in found)
+        matches = [(fallback, root) for root in fallback.roots(tree)[:1]]
+    if len(matches) == 1:
+        return *matches[0], tree
+    if matches:
+        listed = "; ".join(f"{candidate.name} in {root or 'the top folder'}" for candidate, root in matches)
         raise UsageError(
             f"{source.title} has more than one possible layout: {listed}. Choose one with --layout, or give "
             "the folder that you mean."
         )
-    looked_for = "; ".join(f"{known.name}: {known.structure}" for known in (candidates if layout else LAYOUTS.values()))
+    looked_for = "; ".join(f"{other.name}: {other.structure}" for other in (candidates if layout else LAYOUTS.values()))
     raise UsageError(f"{source.title} has no known layout.\n  looked for: {looked_for}\n  found: {_contents(tree)}")
 
 
@@ -66,6 +68,6 @@ def _contents(tree: Tree, most: int = 12) -> str:
     """A few lines' worth of the first two levels of a source."""
     folders = sorted(f"{folder}/" for folder in tree.folders if folder and folder.count("/") < 2)
     files = sorted(join(folder, name) for folder in tree.files if "/" not in folder for name in tree.files[folder])
-    found = folders + files
-    more = f" and {len(found) - most} more" if len(found) > most else ""
-    return (", ".join(found[:most]) + more) or "no files"
+    names = folders + files
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) + more) or "no files"
