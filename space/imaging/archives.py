@@ -142,7 +142,7 @@ class Zip:
             if why := _hostile(info):
                 raise self._refused(f"its entry {info.filename[:80]!r} {why}")
             parts = [part for part in PurePosixPath(info.filename).parts if part != "."]
-            if info.is_dir() or not parts or any(map(_is_junk, parts)):
+            if not parts or info.is_dir() or any(map(_is_junk, parts)):  # `is_dir` fails on an empty name
                 continue
             name = posixpath.normpath(info.filename)
             if name in files:

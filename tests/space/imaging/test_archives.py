@@ -199,6 +199,13 @@ def test_a_bomb_of_names_is_refused_under_the_title_that_was_given(tmp_path):
     assert caught.value.code == ErrorCode.BAD_ARCHIVE
 
 
+def test_entries_without_a_name_are_left_out(tmp_path):
+    path = write_zip(tmp_path / "x.zip", {".": b"", "./": b"", "a.png": b"data", "b.png": b"data"})
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"b.png", b"\0.png"))
+    assert list(Zip(path).sizes) == ["a.png"]
+
+
 def test_many_threads_read_one_zip(tmp_path):
     members = {f"{number}.png": bytes([number]) * 20_000 for number in range(40)}
     archive = Zip(write_zip(tmp_path / "x.zip", members, compression=zipfile.ZIP_DEFLATED))
