@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 import torch
 from datasets import load_dataset
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModelForImageClassification
 
 from space.results import read_results
-from tests.conftest import REPOSITORY, TINY_RECIPE, launch_finetune, run_python
+from tests.commands import call
+from tests.conftest import REPOSITORY, TINY_RECIPE, run_python
+from tests.train.engine.fixtures import finetune
 from train.config.recipe import load_recipe
 from train.data.pixel_cache import Normaliser
-from train.engine.runtime import use_all_cores
+from train.report import model_card
 from train.report.model_card import render_card, render_evaluation
 
 FILES = {
@@ -93,14 +96,6 @@ def test_predictions_follow_the_dataset_and_give_the_recorded_accuracy(run_folde
     assert decided == pytest.approx(results["splits"]["test"]["operating_point"]["accuracy"]["value"])
 
 
-def test_pipeline_gives_the_recorded_probabilities_in_a_fresh_process_elsewhere(run_folder, dataset_folder, tmp_path):
-    done = run_python("-c", PIPELINE, run_folder, dataset_folder, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["labels"] == ["NORMAL", "PNEUMONIA"]
-    assert answer["worst"] < 1e-4
-
-
 def test_the_golden_outputs_are_reproduced_by_the_saved_model(run_folder):
     golden = load_file(run_folder / "golden.safetensors")
     model = AutoModelForImageClassification.from_pretrained(run_folder).eval()
@@ -131,33 +126,38 @@ def test_the_card_is_rendered_from_the_results_and_says_what_it_must(run_folder,
     assert "--init scratch" in evaluation
     assert str(run_folder.parent) not in card + evaluation + json.dumps(results)
     assert not [path for path in run_folder.rglob("*") if socket.gethostname() in path.name]
-    done = run_python("-m", "train.report.model_card", run_folder)
+    done = call(model_card.main, run_folder)
     assert done.returncode == 0, done.stderr
     assert (run_folder / "README.md").read_text() == card
 
 
-def check_snippets(run_folder, tmp_path):
-    """Run what a card shows, as it stands."""
-    from PIL import Image
-
+def check_snippets(run_folder, tmp_path, before: str = "", *arguments) -> list[str]:
+    """Run what a card shows, as it stands, in a fresh process after `before`; returns the lines that it printed."""
     gray = np.tile(np.arange(0, 4096, 64, dtype=np.uint16), (64, 1))
     Image.fromarray(gray).save(tmp_path / "xray16.png")
     Image.fromarray((gray // 16).astype(np.uint8)).save(tmp_path / "xray.png")
     snippets = re.findall(r"```python\n(.*?)```", (run_folder / "README.md").read_text(), re.DOTALL)
     point = json.loads((run_folder / "config.json").read_text())["operating_point"]
     assert len(snippets) == (4 if point else 3)
-    script = "\n".join(snippets).replace("DIR_OR_REPO", str(run_folder))
-    done = run_python("-c", script, cwd=tmp_path)
+    script = "\n".join([before, *snippets]).replace("DIR_OR_REPO", str(run_folder))
+    done = run_python("-c", script, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     called = re.findall(r"^PNEUMONIA is called: (True|False)$", done.stdout, re.MULTILINE)
-    answers = [ast.literal_eval(line) for line in done.stdout.splitlines() if line.startswith(("[{", "{"))]
+    lines = done.stdout.splitlines()
+    answers = [ast.literal_eval(line) for line in lines if line.startswith(("[{", "{")) and "worst" not in line]
     assert len(answers) == 3
-    assert {one["label"]: round(one["score"], 4) for one in answers[0]} == pytest.approx(answers[1], abs=1e-4)
+    assert {each["label"]: round(each["score"], 4) for each in answers[0]} == pytest.approx(answers[1], abs=1e-4)
     assert called == ([str(answers[1]["PNEUMONIA"] >= point["threshold"])] if point else [])
+    return lines
 
 
-def test_the_cards_snippets_run(run_folder, tmp_path):
-    check_snippets(run_folder, tmp_path)
+def test_pipeline_and_the_cards_snippets_give_the_recorded_probabilities_elsewhere(
+    run_folder, dataset_folder, tmp_path
+):
+    lines = check_snippets(run_folder, tmp_path, PIPELINE, run_folder, dataset_folder)
+    answer = json.loads(next(line for line in lines if "worst" in line))
+    assert answer["labels"] == ["NORMAL", "PNEUMONIA"]
+    assert answer["worst"] < 1e-4
 
 
 def test_the_launcher_prints_plan_progress_and_results(launched):
@@ -174,27 +174,43 @@ def test_training_uses_all_cores_although_the_launcher_asks_for_one_thread(launc
     assert f"{len(os.sched_getaffinity(0))} threads" in done.stdout
 
 
-def test_threads_are_shared_between_local_processes(monkeypatch):
-    before = torch.get_num_threads()
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    try:
-        for processes, threads in (("1", 8), ("4", 2), ("64", 1)):
-            monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-            assert use_all_cores() == torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+def test_the_launcher_ends_with_what_to_do_next(launched):
+    run, done = launched
+    after = done.stdout.split(f"written: {run}\n")[1]
+    assert after.splitlines() == [
+        "",
+        "next:",
+        f"  predict  python -m train.predict {run} IMAGES --output predictions.csv",
+        f"  serve    python app.py --model {run}",
+        f"  share    python -m hub.push model {run} USER/NAME",
+    ]
+
+
+def test_a_mistake_is_one_line_also_through_the_launcher():
+    launcher = ["-m", "accelerate.commands.launch", "--num_processes", "1", "--quiet", "train/finetune.py"]
+    done = run_python(*launcher, "--recipe", "nope", "--dataset", "nosuch", "--output", "never")
+    assert done.returncode == 1  # the launcher's own
+    assert done.stderr.splitlines()[-1].startswith("error: no recipe 'nope'. Recipes are: best-covid19")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_script_starts_from_any_folder(tmp_path):
+    done = run_python(REPOSITORY / "train/finetune.py", "--recipe", "nope", "--dataset", "nosuch", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: missing --output. For example: accelerate launch")
 
 
 def test_the_same_seed_gives_the_same_weights_in_either_way_of_starting(dataset_folder, tmp_path):
     def weights(name, seed, start):
         options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", tmp_path / name]
-        done = start(*options, "--init", "scratch", "--seed", seed, "--max-steps", "3")
+        done = start(*options, "--init", "scratch", "--seed", seed, "--max-steps", "3", "--set", "test=false")
         assert done.returncode == 0, done.stderr
         return load_file(tmp_path / name / "model.safetensors")
 
-    module = weights("module", 5, lambda *options: run_python("-m", "train.finetune", *options))
-    script = weights("script", 5, launch_finetune)
-    other = weights("other", 6, lambda *options: run_python(REPOSITORY / "train/finetune.py", *options, cwd=tmp_path))
+    cores = len(os.sched_getaffinity(0))
+    script = weights("script", 5, lambda *options: run_python(REPOSITORY / "train/finetune.py", *options, cwd=tmp_path))
+    module = weights("module", 5, lambda *options: finetune(*options, threads=cores))
+    other = weights("other", 6, lambda *options: finetune(*options, threads=cores))
     assert all(torch.equal(tensor, script[name]) for name, tensor in module.items())
     assert not all(torch.equal(tensor, other[name]) for name, tensor in module.items())
 
@@ -202,70 +218,24 @@ def test_the_same_seed_gives_the_same_weights_in_either_way_of_starting(dataset_
 def test_a_finished_run_is_never_overwritten(run_folder, dataset_folder):
     before = (run_folder / "results.json").read_bytes()
     options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", run_folder, "--init", "scratch"]
-    done = run_python("-m", "train.finetune", *options)
+    done = finetune(*options)
     assert done.returncode == 2
     assert "exists already" in done.stderr
     assert (run_folder / "results.json").read_bytes() == before
 
 
-def test_a_positive_label_that_the_dataset_lacks_is_refused_before_training(dataset_folder, tmp_path):
-    recipe = tmp_path / "other.toml"
-    recipe.write_text(TINY_RECIPE.read_text().replace('"PNEUMONIA"', '"FRACTURE"'))
-    options = ["--recipe", recipe, "--dataset", dataset_folder, "--output", tmp_path / "run", "--init", "scratch"]
-    done = run_python("-m", "train.finetune", *options)
-    assert done.returncode == 2
-    assert "one of: NORMAL, PNEUMONIA" in done.stderr
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_run_that_diverges_says_so_and_leaves_nothing(dataset_folder, tmp_path):
-    recipe = tmp_path / "hot.toml"
-    recipe.write_text(TINY_RECIPE.read_text().replace("learning_rate = 3e-3", "learning_rate = 1e30"))
-    options = ["--recipe", recipe, "--dataset", dataset_folder, "--output", tmp_path / "run", "--init", "scratch"]
-    done = run_python("-m", "train.finetune", *options, "--max-steps", "4")
-    assert done.returncode == 1
-    assert "diverged" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.glob("run*"))
-
-
-def test_changes_of_the_recipe_are_recorded(dataset_folder, tmp_path):
-    options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", tmp_path / "run", "--init", "scratch"]
-    changes = ["--set", "selection=robust-auroc", "--set", "tracker=none", "--set", "test=false"]
-    done = run_python("-m", "train.finetune", *options, *changes, "--max-steps", "2")
-    assert done.returncode == 0, done.stderr
-    recorded = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert recorded["command"].endswith("--set selection=robust-auroc --set tracker=none --set test=false")
-    assert recorded["recipe"]["control"]["selection"] == "robust-auroc"
-    row = recorded["history"][0]
-    assert row["robust_auroc"] == pytest.approx((row["validation_auroc"] + row["corrupted_auroc"]) / 2)
-    assert set(recorded["splits"]) == {"validation"}
-    assert not (tmp_path / "run" / "tensorboard").exists()
-    card = (tmp_path / "run" / "README.md").read_text()
-    assert "The test split was not read" in card
-    assert "a corrupted copy of it" in (tmp_path / "run" / "EVALUATION.md").read_text()
-    assert "# Changed here: selection=robust-auroc" in (tmp_path / "run" / "recipe.toml").read_text()
-
-
-def test_a_tracker_that_is_not_installed_is_refused(dataset_folder, tmp_path):
-    options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", tmp_path / "run"]
-    done = run_python("-m", "train.finetune", *options, "--set", "tracker=wandb")
-    assert done.returncode == 2
-    assert "pip install wandb" in done.stderr
-
-
 def test_a_chest_cnn_becomes_a_run_folder_that_works_elsewhere_with_remote_code(dataset_folder, tmp_path):
     output = tmp_path / "run"
     options = ["--recipe", "chestcnn-pneumonia", "--dataset", dataset_folder, "--output", output]
-    done = run_python("-m", "train.finetune", *options, "--max-steps", "2", "--set", "image_size=64")
+    done = finetune(*options, "--max-steps", "2", "--set", "image_size=64")
     assert done.returncode == 0, done.stderr
     files = {"modeling_chest_cnn.py", "preprocessor_config.json"}
     assert {path.name for path in output.iterdir()} == FILES | files
     remote = PIPELINE.replace("model=run)", "model=run, trust_remote_code=True)")
-    elsewhere = run_python("-c", remote, output, dataset_folder, cwd=tmp_path)
-    assert elsewhere.returncode == 0, elsewhere.stderr
-    assert json.loads(elsewhere.stdout.splitlines()[-1])["worst"] < 1e-4
-    check_snippets(output, tmp_path)
+    lines = check_snippets(output, tmp_path, remote, output, dataset_folder)
+    assert json.loads(next(line for line in lines if "worst" in line))["worst"] < 1e-4
     card = (output / "README.md").read_text()
     assert "revision=commit, trust_remote_code=True" in card
     assert "start: scratch" in done.stdout
+    assert f"train.predict {output} IMAGES --output predictions.csv --trust-remote-code" in done.stdout
+    assert f"TRUST_REMOTE_CODE=1 python app.py --model {output}" in done.stdout
