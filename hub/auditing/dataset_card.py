@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
+from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
 from hub.layouts.base import Layout
@@ -48,7 +49,7 @@ def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData
     )
     total = report["images"]
     named = {"license_name": layout.name, "license_link": layout.link} if layout.license == "other" else {}
-    return DatasetCardData(
+    data = DatasetCardData(
         license=layout.license,
         **named,
         task_categories=["image-classification"],
@@ -59,5 +60,6 @@ def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData
             {"config_name": "default", "data_files": [{"split": s, "path": f"data/{s}-*"} for s in report["counts"]]}
         ],
         **({"citation": layout.citation} if layout.slug else {}),
-        dataset_info=info._to_yaml_dict(),
     )
+    DatasetInfosDict({"default": info}).to_dataset_card_data(data)
+    return data

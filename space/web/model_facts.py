@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from space.errors import UsageError
 from space.inference.repository import find_file
 from space.results import Results, read_results
-from space.web.model_choice import ModelId
+from space.web.model_choice import HUB, ModelId
+
+# A Markdown link to a path; not to an address, a place in the page, or an image.
+LOCAL_LINK = re.compile(r"(?<!!)\[([^\[\]\n]+)\]\((?![a-z]+:|[#/])([^()\s]+)\)")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class ModelFacts:
     def load(cls, model: ModelId) -> "ModelFacts":
         """Read them; a damaged or missing results.json tells nothing."""
         card, path = (find_file(model.name, file, model.revision) for file in ("README.md", "results.json"))
-        text = _body(card.read_text(encoding="utf-8")) if card else ""
+        text = _body(card.read_text(encoding="utf-8"), model) if card else ""
         try:
             results = read_results(path) if path else None
         except UsageError:
@@ -80,7 +83,10 @@ class ModelFacts:
         return probabilities[self.positive] if self.positive else max(probabilities.values())
 
 
-def _body(card: str) -> str:
-    """A card without its front matter, its images, which lie elsewhere, and anything that is not Markdown."""
+def _body(card: str, model: ModelId) -> str:
+    """A card without its front matter and its images. Links to files beside it lead to the Hub, or become text where
+    the model is a folder, which the page does not serve."""
     body = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
-    return re.sub(r"^!\[[^\n]*\n", "", body, flags=re.MULTILINE)
+    body = re.sub(r"^!\[[^\n]*\n", "", body, flags=re.MULTILINE)
+    linked = rf"[\1]({HUB}/{model.name}/blob/{model.revision}/\2)" if model.revision else r"\1"
+    return LOCAL_LINK.sub(linked, body)

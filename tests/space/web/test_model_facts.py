@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from space.inference.repository import find_file
+from space.web import model_facts
 from space.web.model_choice import ModelId
 from space.web.model_facts import Counts, ModelFacts
 from tests.conftest import DEFAULT_MODEL
@@ -21,6 +22,21 @@ def test_the_bundled_models_facts():
     assert facts.card.lstrip().startswith("# mobilenetv2-pneumonia")
     assert "model-index" not in facts.card
     assert "figures/roc.png" not in facts.card
+    assert "](EVALUATION.md)" not in facts.card
+    assert "EVALUATION.md" in facts.card
+
+
+def test_links_to_files_beside_a_card_lead_to_the_commit_that_is_served(tmp_path, monkeypatch):
+    card = tmp_path / "README.md"
+    card.write_text(
+        "[rest](EVALUATION.md), [source](https://example.org/a), [above](#top)\n\n![roc](figures/roc.png)\n"
+    )
+    monkeypatch.setattr(model_facts, "find_file", lambda _name, file, _revision: card if file == card.name else None)
+    assert ModelFacts.load(ModelId("someone/tiny", "a" * 40)).card.strip() == (
+        f"[rest](https://huggingface.co/someone/tiny/blob/{'a' * 40}/EVALUATION.md), "
+        "[source](https://example.org/a), [above](#top)"
+    )
+    assert ModelFacts.load(ModelId(str(tmp_path))).card.startswith("rest, [source](https://example.org/a)")
 
 
 def test_scores_fall_into_the_bin_of_the_positive_class_or_of_the_highest():
