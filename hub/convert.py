@@ -4,181 +4,33 @@ python -m hub.convert SOURCE --output DIR [--layout NAME] [--size 512] [--offici
 """
 
 import argparse
-import csv
 import signal
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
-from hub.auditing.dataset_card import write_card
-from hub.auditing.report import audit, write_audit
-from hub.auditing.summary import summarise_conversion
-from hub.dataset.image_summary import AuditedImage
-from hub.dataset.open_source import open_source
-from hub.dataset.parquet_writer import features_of, write_split
-from hub.dataset.rows import MaskFolder, RowMaker, shown_images
-from hub.dataset.source_images import MOST_BAD, Listing, SourceImages, list_images, read_images
-from hub.dataset.splits import Fractions, SplitAssignment, assign_splits
+from hub.dataset.open_source import check_exists
 from hub.layouts.registry import LAYOUTS, check_layout
-from space.errors import UsageError, XrayError, run_cli
-from space.imaging.archives import Folder
+from space.errors import UsageError, run_cli
 from train.common.arguments import parse_seed, parse_workers
-from train.common.atomic_output import check_free, written_whole
-from train.data.dataset import SPLITS
-from train.data.duplicates import find_copies
+from train.common.atomic_output import check_free
 from train.data.label_map import read_map
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a source is converted.
-
-    Attributes:
-        layout: Name of the layout; None: recognised from the source.
-        size: Longest side of the stored images in pixels; None: images keep their own.
-        fractions: Sizes and seed of the new splits.
-        official: Keep the publisher's splits, all of them.
-        labels: {class: new name, or None to drop it}.
-        masks: Folder of lung masks with the images' relative paths and stems.
-        workers: Files handled at a time; None: one per core.
-        keep_leaks: Keep train and validation images that test holds too.
-        keep_names: Keep file names and patient keys of private sources.
-        allow_bad: Go on however many files cannot be read.
-        audit: Look for copies' conflicts and shortcuts and draw figures; splits are made alike without.
-        with_samples: Show single images in the card and its figures.
-    """
-
-    layout: str | None = None
-    size: int | None = None
-    fractions: Fractions = field(default_factory=Fractions)
-    official: bool = False
-    labels: dict[str, str | None] | None = None
-    masks: Path | None = None
-    workers: int | None = None
-    keep_leaks: bool = False
-    keep_names: bool = False
-    allow_bad: bool = False
-    audit: bool = True
-    with_samples: bool = False
-
-
-def convert(source: str | Path, output: Path, options: Options = Options()) -> dict:
-    """Convert a source into a dataset folder (README.md, audit.json, quarantine.csv and data/<split>-*.parquet).
-
-    Args:
-        source: Folder, zip, or `kaggle:owner/name`.
-        output: Folder to make.
-        options: How.
-
-    Returns:
-        The content of audit.json.
-
-    Raises:
-        UsageError: The source has no known layout, an option does not fit it, or the output exists.
-        ChestXrayError: The zip is damaged or hostile, or too many files cannot be read.
-    """
-    check_free(output)
-    check_layout(options.layout)
-    opened = open_source(str(source))
-    if isinstance(opened, Folder) and output.resolve().is_relative_to(opened.root.resolve()):
-        raise UsageError(f"--output {output} lies inside the source and would be read as part of it. Name another.")
-    listing = list_images(opened, options.layout, options.labels or {})
-    masks = MaskFolder(options.masks, listing.records) if options.masks else None
-    read = read_images(listing, options.workers, options.allow_bad)
-    copies = find_copies([image.summary.fingerprint for image in read.images], read.pixels)
-    records = [image.record for image in read.images]
-    assigned = assign_splits(records, copies, options.fractions, options.official, options.keep_leaks)
-    private = listing.layout.private or any(image.summary.format == "DICOM" for image in read.images)
-    images = _with_splits(read.images, assigned, options.keep_leaks)
-    images = shown_images(images, listing.layout, hide_names=private and not options.keep_names)
-    maker = RowMaker(opened, features_of(listing.layout, list(read.labels)), options.size, masks)
-    with written_whole(output) as folder:
-        _write_rows(folder, maker, images, options.workers)
-        _write_quarantine(folder, read.unreadable + maker.bad_masks)
-        facts = _facts(listing, read, assigned, maker, options)
-        facts |= {"names_hidden": private and not options.keep_names, "names_kept": private and options.keep_names}
-        report = audit(images, copies, facts, full=options.audit) | {"looked_at": "source"}
-        report |= {"with_samples": options.with_samples} if options.audit else {}
-        write_audit(folder, report, images, copies, read.pixels if options.audit else None, options.with_samples)
-        write_card(folder, report)
-    print(summarise_conversion(output, report))
-    return report
-
-
-def _with_splits(images: Sequence[AuditedImage], assigned: SplitAssignment, keep_leaks: bool) -> list[AuditedImage]:
-    """The images with their splits and leaks."""
-    placed = []
-    for index, (image, split) in enumerate(zip(images, assigned.splits, strict=True)):
-        leak = assigned.leaks.get(index)
-        record = replace(image.record, split=split)
-        placed.append(replace(image, record=record, leak=leak, dropped=bool(leak) and not keep_leaks))
-    return placed
-
-
-def _write_rows(folder: Path, maker: RowMaker, images: Sequence[AuditedImage], workers: int | None) -> None:
-    (folder / "data").mkdir()
-    kept = [image for image in images if not image.dropped]
-    with tqdm(total=len(kept), desc="writing", unit="img") as bar:
-        for split in SPLITS:
-            rows = (maker.row(image) for image in kept if image.record.split == split)
-            write_split(folder / "data", split, rows, maker.features, workers, bar)
-
-
-def _write_quarantine(folder: Path, unreadable: list[tuple[str, XrayError]]) -> None:
-    names = {"encoding": "utf-8", "errors": "backslashreplace"}
-    with (folder / "quarantine.csv").open("w", newline="", **names) as file:
-        table = csv.writer(file)
-        table.writerow(["path", "code", "sentence"])
-        table.writerows([name, error.code, str(error)] for name, error in unreadable)
-
-
-def _facts(listing: Listing, read: SourceImages, assigned: SplitAssignment, maker: RowMaker, options: Options) -> dict:
-    """What audit.json and the card say of how the dataset was made."""
-    layout = listing.layout
-    return {
-        "layout": layout.name,
-        "link": layout.link,
-        "about": layout.about,
-        "patient_rule": layout.patient_rule,
-        "labels": read.labels,
-        "renamed_labels": options.labels or {},
-        "official_splits": options.official,
-        "official_test": assigned.official_test,
-        "fractions": {"validation": options.fractions.validation, "test": options.fractions.test},
-        "seed": options.fractions.seed,
-        "size": options.size,
-        "leaks": dict(sorted(Counter(assigned.leaks.values()).items())),
-        "shared_keys": assigned.shared_keys,
-        "leaks_kept": options.keep_leaks,
-        "quarantined": dict(sorted(Counter(error.code for _, error in read.unreadable).items())),
-        "bad_masks": len(maker.bad_masks),
-        "masks": maker.mask_counts,
-        "outside_layout": listing.outside,
-    }
 
 
 def main() -> None:
     """Command line of the conversion."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing half-written stays
     args = _parser().parse_args()
-    convert(args.source, args.output, _options(args))
+    _check(args)
+    labels = read_map(args.labels, "--labels") if args.labels else None
+    # Only now: datasets takes a second to import, and mistakes should be reported at once.
+    from hub.conversion import Options, convert
+    from hub.dataset.splits import Fractions
 
-
-def _options(args: argparse.Namespace) -> Options:
-    for option, value in (("--val-fraction", args.val_fraction), ("--test-fraction", args.test_fraction)):
-        if not 0 < value <= 0.4:
-            raise UsageError(f"{option} {value:g} is out of range: it must be above 0 and at most 0.4.")
-    if args.size is not None and args.size < 32:
-        raise UsageError(f"--size {args.size} is too small: it must be at least 32 pixels.")
-    return Options(
+    options = Options(
         layout=args.layout,
         size=args.size,
         fractions=Fractions(args.val_fraction, args.test_fraction, args.seed),
         official=args.official_splits,
-        labels=read_map(args.labels, "--labels") if args.labels else None,
+        labels=labels,
         masks=args.masks,
         workers=args.workers,
         keep_leaks=args.keep_leaks,
@@ -187,6 +39,19 @@ def _options(args: argparse.Namespace) -> Options:
         audit=not args.no_audit,
         with_samples=args.with_samples,
     )
+    convert(args.source, args.output, options)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what can be told from the command line alone."""
+    for option, value in (("--val-fraction", args.val_fraction), ("--test-fraction", args.test_fraction)):
+        if not 0 < value <= 0.4:
+            raise UsageError(f"{option} {value:g} is out of range: it must be above 0 and at most 0.4.")
+    if args.size is not None and args.size < 32:
+        raise UsageError(f"--size {args.size} is too small: it must be at least 32 pixels.")
+    check_layout(args.layout)
+    check_free(args.output)
+    check_exists(args.source)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -205,9 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=parse_workers, help="files read at a time (default: one per core)")
     add("--keep-leaks", action="store_true", help="keep train and validation images that the test split holds too")
     add("--keep-names", action="store_true", help="keep file names and patient keys of private folders")
-    add(
-        "--allow-bad", action="store_true", help=f"go on even if more than {100 * MOST_BAD:g}%% of files are unreadable"
-    )
+    add("--allow-bad", action="store_true", help="go on however many files cannot be read")
     add("--no-audit", action="store_true", help="skip the shortcut probes and figures; the splits stay the same")
     add("--with-samples", action="store_true", help="show single images in the card's figures")
     return parser

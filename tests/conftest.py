@@ -32,7 +32,7 @@ os.environ |= {
 # A shell's background job ignores Ctrl-C and hands that down, which tests of Ctrl-C must not inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from hub.convert import convert
+from hub.conversion import convert
 from tests.fork_server import server_for
 from tests.phantoms import write_kaggle_tree
 

@@ -18,14 +18,23 @@ def open_source(source: str) -> Source:
     """
     if source.startswith("kaggle:"):
         return Folder(_download(source.removeprefix("kaggle:")))
+    check_exists(source)
     path = Path(source)
     if path.is_dir():
         return Folder(path)
-    if not path.exists():
-        raise UsageError(f"{source} does not exist. Give a folder, a .zip file, or kaggle:OWNER/NAME.")
     if not is_zip(path):
         raise UsageError(f"{source} is neither a folder nor a zip. Give one of these, or kaggle:OWNER/NAME.")
     return Zip(path)
+
+
+def check_exists(source: str) -> None:
+    """Refuse a source that is neither there nor on Kaggle.
+
+    Raises:
+        UsageError: There is no such file or folder.
+    """
+    if not source.startswith("kaggle:") and not Path(source).exists():
+        raise UsageError(f"{source} does not exist. Give a folder, a .zip file, or kaggle:OWNER/NAME.")
 
 
 def _download(slug: str) -> Path:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hub.dataset.image_summary import AuditedImage, ImageSummary, summarise_images
 from hub.layouts.base import Record
-from space.errors import ChestXrayError, UsageError, XrayError, check_local, first_line
+from space.errors import ChestXrayError, UsageError, XrayError, first_line
 from space.imaging.xray import read_xray
 from train.data.dataset import SPLITS
 
@@ -37,7 +37,6 @@ class StoredDataset:
     """
 
     def __init__(self, folder_or_repo: str):
-        check_local(folder_or_repo, "the dataset")
         path = Path(folder_or_repo)
         self.is_local = path.is_dir()
         self.folder = path if self.is_local else _download(folder_or_repo)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageEnhance
 
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from tests.conftest import DEFAULT_MODEL, HUB_SERVER
 from tests.hub_state import TOKEN, Hub
 from tests.phantoms import write_images
@@ -28,7 +28,7 @@ def hub(hub_server, monkeypatch) -> Hub:
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("hub.publishing.retry.FIRST_WAIT", 0.01)
-    monkeypatch.setattr("hub.push.verify_in_fresh_process", _verify)
+    monkeypatch.setattr("hub.publishing.publish.verify_in_fresh_process", _verify)
     return hub_server.serve(Hub())
 
 

@@ -5,7 +5,7 @@ import json
 from datasets import load_dataset
 
 from hub.audit import main
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from tests.commands import call
 from tests.hub.converted import report_of, sources
 from tests.phantoms import write_images

@@ -9,7 +9,7 @@ import pytest
 from datasets import load_dataset
 
 from hub.auditing.report import compare
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from hub.dataset.stored_dataset import StoredDataset
 from tests.conftest import KERMANY, REAL_DATA
 

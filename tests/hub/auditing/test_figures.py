@@ -1,6 +1,6 @@
 """Which figures may be shown."""
 
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from tests.phantoms import write_images
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from datasets import load_dataset
 
 from hub.auditing.report import compare
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from hub.dataset.image_summary import AuditedImage, summarise_image
 from hub.layouts.base import Record
 from tests.hub.converted import report_of, sources

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 from datasets import load_dataset
 
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from hub.dataset import parquet_writer as writer
 from tests.phantoms import write_images
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from space.errors import UsageError
 from tests.hub.converted import stored_rows
 from tests.phantoms import draw_phantom, write_images

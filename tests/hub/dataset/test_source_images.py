@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from space.errors import ChestXrayError
 from tests.phantoms import write_images
 

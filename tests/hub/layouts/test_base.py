@@ -5,7 +5,7 @@ import shutil
 import pytest
 from datasets import load_dataset
 
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from hub.layouts.registry import LAYOUTS
 from tests.hub.layouts.trees import read
 from tests.phantoms import write_images

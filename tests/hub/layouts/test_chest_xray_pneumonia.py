@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from hub.layouts.registry import LAYOUTS
 from tests.phantoms import write_images
 

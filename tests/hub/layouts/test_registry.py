@@ -4,7 +4,8 @@ import zipfile
 
 import pytest
 
-from hub.convert import Options, convert, main
+from hub.conversion import Options, convert
+from hub.convert import main
 from hub.layouts.registry import recognise
 from space.errors import UsageError
 from space.imaging.archives import Zip

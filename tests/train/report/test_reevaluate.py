@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hub.convert import Options, convert
+from hub.conversion import Options, convert
 from space.results import read_results
 from tests.conftest import run_python
 from tests.phantoms import write_kaggle_tree
