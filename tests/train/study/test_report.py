@@ -85,9 +85,10 @@ def test_the_report_says_what_may_be_concluded_and_what_not(tmp_path):
     assert "`learning-rate: slow` is higher than the base, by +0.0200 (+0.0200 to +0.0200)." in text
     assert "No difference is shown for `smoothing: some`, `smoothing: much`: the interval includes 0." in text
     assert "They say nothing about other patients." in text
-    assert "3 level(s) were compared without correction: were none of them to matter, 0.15 interval(s)" in text
-    assert "the test split of each of the 8 runs was read once" in text
-    assert "is 0.7000 to 0.9000 for an AUROC of 0.8000" in text
+    assert "3 levels were compared without correction. If no level had any effect, 0.15 of these intervals" in text
+    assert "The test split of each of the 8 runs was read once" in text
+    assert "the AUROC is 0.8000. Its 95% bootstrap interval" in text
+    assert "is 0.7000 to 0.9000." in text
     assert "`training.label_smoothing=0.2`" in text
     assert "Interactions are not shown" not in text
 
@@ -95,5 +96,5 @@ def test_the_report_says_what_may_be_concluded_and_what_not(tmp_path):
 def test_the_report_of_a_grid_and_of_a_dataset_without_test_split(tmp_path):
     text = " ".join(report_of(tmp_path, STUDY.replace('"one-at-a-time"', '"grid"'), has_test=False).split())
     assert "Interactions are not shown" in text
-    assert "The dataset has no test split: all numbers are validation's." in text
+    assert "The dataset has no test split: all numbers are of validation." in text
     assert "on test" not in text
