@@ -101,7 +101,7 @@ def _bare_jpeg(data: bytes) -> bytes:
         marker = _JPEG_MARKER.match(data, position)
         if marker is None:  # fill bytes before a marker, or damage
             if data[position] != 0xFF:
-                raise ValueError("no marker where one must stand")
+                raise ValueError("a marker is missing")
             position += 1
             continue
         kind = data[position + 1]

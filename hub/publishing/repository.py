@@ -236,8 +236,8 @@ def check_arrived(target: Target, commit: str, contents: Contents, check: Callab
         for name, path in contents.files.items():
             if not (folder / name).is_file() or _digest(folder / name) != _digest(path):
                 raise ChestXrayError(
-                    f"{target.repo} at {commit} returns {name} changed. Push again; if that does not help, delete the "
-                    "repository first."
+                    f"{target.repo} at {commit} returns a different {name}. Push again; if that does not help, "
+                    "delete the repository first."
                 )
         if check:
             check(folder)

@@ -129,7 +129,7 @@ def _explain(error: Exception, repo: str, state: str) -> ChestXrayError | None:
     if status:
         what = f"failed ({status}{said})"
     elif isinstance(error, ValueError):
-        what = f"sent an answer that makes no sense ({first_line(error)})"
+        what = f"returned an invalid answer ({first_line(error)})"
     elif _is_network(error):
         what = f"cannot be reached ({first_line(error)})"
     else:

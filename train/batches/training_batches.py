@@ -64,8 +64,8 @@ class TrainingBatches:
         length = epoch_length(self.labels, training.class_balance)
         if length < processes * training.accumulation_steps:
             raise UsageError(
-                f"{length} training images cannot be shared by {processes} processes and "
-                f"accumulation_steps = {training.accumulation_steps}; use fewer."
+                f"{length} training images are too few for {processes} processes with "
+                f"accumulation_steps = {training.accumulation_steps}. Use fewer processes or steps."
             )
         # A small last batch would upset batch norm, so an incomplete one is left out unless it is the only one.
         self.per_step = min(length, training.batch_size * processes * training.accumulation_steps)

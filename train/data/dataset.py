@@ -74,7 +74,7 @@ def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
     splits = _open(f"{option} {folder_or_repo}", folder_or_repo, digest)
     labels = next(iter(splits.values())).features["label"].names
     if len(labels) < 2:
-        raise UsageError(f"{option} {folder_or_repo} has one class, {labels[0]}; to tell apart, there must be two.")
+        raise UsageError(f"{option} {folder_or_repo} has only one class, {labels[0]}; a classifier needs two.")
     for name, split in splits.items():
         present = set(split["label"])
         if absent := [label for index, label in enumerate(labels) if index not in present]:
@@ -131,9 +131,7 @@ def open_splits(folder_or_repo: str, digest: str | None, what: str, allowed: str
 
 def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
     """Open the known splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
-    allowed = (
-        "a folder made by `python -m hub.convert`, or a dataset repository on the Hub that can be reached from here"
-    )
+    allowed = "a folder made by `python -m hub.convert`, or a dataset repository on the Hub that you can read"
     found = open_splits(folder_or_repo, digest, what, allowed)
     columns = next(iter(found.values())).features
     if lacking := REQUIRED_COLUMNS - set(columns):
@@ -146,7 +144,7 @@ def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datas
     if missing := [name for name in SPLITS[:2] if name not in found]:
         raise UsageError(
             f"{what} has no {' and no '.join(missing)} split (it has: {', '.join(found)}); "
-            "training needs both, and a test split is never used for choosing."
+            "training needs both, because the test split must choose nothing."
         )
     return {name: found[name] for name in SPLITS if name in found}
 
@@ -177,4 +175,4 @@ def _audit(folder_or_repo: str) -> dict | None:
             "warnings": report.get("warnings", []),
         }
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{path} is no audit as `python -m hub.audit` writes it; delete it or make it anew.") from None
+        raise UsageError(f"{path} was not written by `python -m hub.audit`. Delete it, or run that again.") from None

@@ -108,11 +108,11 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
                     shutil.rmtree(other, ignore_errors=True)
                 return Checkpoint(content["step"], load_file(path / TENSORS), content["facts"])
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-            pass  # said below, whatever it was that does not fit
-        print(f"checkpoint {path.name} is damaged and passed over", file=sys.stderr)
+            pass  # reported below, whatever does not fit
+        print(f"checkpoint {path.name} is damaged and skipped", file=sys.stderr)
         damaged.append(path)
     if steps:
-        raise ChestXrayError(f"all checkpoints in {folder} are damaged. Delete {folder.parent} to start afresh.")
+        raise ChestXrayError(f"all checkpoints in {folder} are damaged. Delete {folder.parent} to start again.")
     return None
 
 
@@ -159,8 +159,8 @@ def _prune(folder: Path, kept: dict[str, str] | None) -> None:
 
 def _unsaved(folder: Path, error: Exception) -> ChestXrayError:
     return ChestXrayError(
-        f"the state of training could not be saved in {folder}: {error}. Free some space and go on with --resume; "
-        "earlier checkpoints are whole."
+        f"the state of training could not be saved in {folder}: {error}. Free some space and continue with --resume; "
+        "earlier checkpoints are intact."
     )
 
 

@@ -50,13 +50,13 @@ class RunSpec:
         wanted, labels = self.recipe.evaluation.positive_label, self.data.labels
         if len(labels) == 2 and wanted not in labels:
             raise UsageError(
-                f"positive_label = {wanted!r} in the recipe, which is made for other classes; it must be one of: "
-                f"{', '.join(labels)}. Take a recipe for these, or add --set positive_label={labels[-1]!r}."
+                f"the recipe says positive_label = {wanted!r}, but the dataset has the classes "
+                f"{', '.join(labels)}. Use a recipe for these classes, or add --set positive_label={labels[-1]!r}."
             )
         if len(labels) > 2 and (wanted or self.recipe.evaluation.operating_point != "argmax"):
             raise UsageError(
-                f"the dataset has {len(labels)} classes: positive_label and operating_point are for two. Leave them "
-                'out, or write positive_label = "" and operating_point = "argmax".'
+                f"the dataset has {len(labels)} classes: positive_label and operating_point need exactly two. Leave "
+                'them out, or write positive_label = "" and operating_point = "argmax".'
             )
 
     @property

@@ -76,14 +76,13 @@ def _mapping(dataset: str, theirs: list[str], labels_file: Path | None, ours: li
     mapping = read_map(labels_file, "--also-labels") if labels_file else {}
     if unknown := [name for name in mapping if name not in theirs]:
         raise UsageError(
-            f"--also-labels names {', '.join(unknown)}, which is no class of {dataset}. Its classes: "
-            f"{', '.join(theirs)}."
+            f"--also-labels: {dataset} has no class {', '.join(unknown)}. Its classes: {', '.join(theirs)}."
         )
     complete = {label: mapping.get(label, label) for label in theirs}
     if strange := [name for name in complete.values() if name is not None and name not in ours]:
         raise UsageError(
-            f"--also {dataset}: {', '.join(strange)} is no class of the model, which knows {', '.join(ours)}. Map it "
-            "to one of these with --also-labels, or leave it out there (= false)."
+            f"--also {dataset}: the model has no class {', '.join(strange)}. Its classes: {', '.join(ours)}. In a file "
+            "for --also-labels, map the class to one of these, or leave it out with = false."
         )
     return complete
 
@@ -100,10 +99,9 @@ def _refuse_copies(dataset: str, external: External, own: Data, seen: dict[str, 
         pairs = "; ".join(f"{theirs[i]} = {ours[j]}" for i, j in copies[:SHOWN])
         n = len({i for i, _ in copies})
         raise UsageError(
-            f"--also {dataset} is no external test: {n:,} of its {len(external.pixels):,} images are copies of "
-            f"images in the {name} split that the model was made with ({pairs}"
-            f"{'; …' if len(copies) > SHOWN else ''}). Leave out the classes that they are in (--also-labels), or "
-            "take another dataset."
+            f"--also {dataset} is not an external test set: {n:,} of its {len(external.pixels):,} images are copies "
+            f"of images in the model's {name} split ({pairs}{'; …' if len(copies) > SHOWN else ''}). Leave out their "
+            "classes (--also-labels), or use another dataset."
         )
 
 

@@ -75,7 +75,7 @@ class ChestXrayMetrics(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description="What a classifier of chest radiographs is judged by.",
+            description="Metrics of chest X-ray classifiers.",
             citation="",
             inputs_description="references (N,), predictions: probabilities (N, K), decisions (N,)",
             features=datasets.Features(

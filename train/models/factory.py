@@ -84,18 +84,18 @@ def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
     if not timm.is_model(recipe.architecture):
         similar = ", ".join(get_close_matches(recipe.architecture, [*CHEST_CNNS, *timm.list_models()], n=6))
         raise UsageError(
-            f"there is no architecture {recipe.architecture!r}: it is no model of timm and none of "
+            f"unknown architecture {recipe.architecture!r}. Give the name of a timm model, or one of "
             f"{', '.join(CHEST_CNNS)}. Similar names: {similar or 'none'}."
         )
     try:
         net = timm.create_model(recipe.architecture, num_classes=len(labels), drop_rate=recipe.dropout)
     except (RuntimeError, ValueError) as error:
-        raise UsageError(f"timm cannot make {recipe.architecture!r}: {first_line(error)}") from None
+        raise UsageError(f"timm cannot build {recipe.architecture!r}: {first_line(error)}") from None
     # timm's own last layer is drawn the wider, the fewer the classes: with two, training would start at a loss of 4.
     head = net.get_classifier()
     if not isinstance(head, nn.Linear):
         kind = type(head).__name__
-        raise UsageError(f"{recipe.architecture} ends in a {kind}; take an architecture that ends in a linear layer.")
+        raise UsageError(f"{recipe.architecture} ends in a {kind}. Use an architecture that ends in a linear layer.")
     nn.init.trunc_normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
     if init != SCRATCH:

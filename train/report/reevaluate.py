@@ -1,4 +1,4 @@
-"""Evaluate a finished run anew, with its weights, calibration and operating point as they are."""
+"""Evaluate a finished run again, without changing its weights, calibration or operating point."""
 
 import csv
 from argparse import Namespace
@@ -67,8 +67,8 @@ def _check_same(run: Path, data: Data, args: Namespace) -> None:
     if present != set(recorded):
         raise UsageError(
             f"--dataset {args.dataset} is not what {args.evaluate_only} was trained on: of the {len(recorded):,} "
-            f"images in its predictions.csv, {len(present.intersection(recorded)):,} stand there in the same split "
-            "under the same label. Give that dataset; test on others with --also."
+            f"images in its predictions.csv, {len(present.intersection(recorded)):,} have the same split and label "
+            "there. Give the dataset of its training; to test on another one, use --also."
         )
 
 

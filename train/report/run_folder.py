@@ -228,7 +228,7 @@ def print_results(results: dict, output: Path) -> None:
                 print(f"  {METRIC_NAMES[metric]:22} {found['value']:.4f}  [{found['low']:.4f}, {found['high']:.4f}]")
     for name, other in results["external"].items():
         found = other["rules"]["argmax"]["auroc"]
-        drop = f", {other['drop']['argmax']['auroc']:+.4f} lost against test" if other["drop"] else ""
+        drop = f", {-other['drop']['argmax']['auroc']:+.4f} against test" if other["drop"] else ""
         print(f"\nexternal: {name}, {other['images']:,} images of all its splits")
         print(f"  {'AUROC':22} {found['value']:.4f}  [{found['low']:.4f}, {found['high']:.4f}]{drop}")
     print(f"\nwritten: {output}")

@@ -2,7 +2,7 @@
 
 python -m train.study train/studies/pneumonia-factors.toml --dataset DIR --output DIR
 
-Started again with the same output, a study goes on where it was. Its folder then holds README.md (the report),
+Started again with the same output, a study continues where it stopped. Its folder then holds README.md (the report),
 results.json, runs.csv, differences.png, runs/ (a run folder each) and logs/.
 """
 
@@ -39,8 +39,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m train.study", description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path, help="a .toml file; train/studies has examples")
     parser.add_argument("--dataset", required=True, help="dataset folder made by hub.convert, or a Hub repository")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the study; one that was begun goes on")
-    parser.add_argument("--jobs", type=int, help="runs side by side (default: one per GPU, or one)")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the study; an unfinished study in it is continued"
+    )
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one)")
     args = parser.parse_args()
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: it must be at least 1.")
@@ -91,8 +93,8 @@ def _finished(place: Workplace, planned: list[PlannedRun], metric: str) -> dict 
     same = results["study"]["metric"] == metric
     if not same or {run["name"] for run in results["runs"]} != {run.name for run in planned}:
         raise UsageError(
-            f"--output {place.folder} holds a finished study of {len(results['runs'])} runs, and the study's file now "
-            "asks for others or ranks by another metric. Its test split has been read, so it is not added to: name "
+            f"--output {place.folder} holds a finished study of {len(results['runs'])} runs, and the study file now "
+            "asks for other runs or another metric. The test split has been read, so no runs can be added. Name "
             "another --output."
         )
     return results

@@ -169,7 +169,7 @@ def _seeds(where: str, seeds: Any) -> list[int]:
     if not whole or len(set(seeds)) != len(seeds) or len(seeds) < 2:
         raise UsageError(
             f"{where} seeds = {seeds!r}; it must be a list of two or more different whole numbers from 0 to "
-            f"{2**32 - 1}: one run alone says nothing about how far runs differ by chance."
+            f"{2**32 - 1}: a single run does not show how far runs differ by chance."
         )
     return seeds
 

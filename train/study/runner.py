@@ -61,8 +61,8 @@ class Workplace:
         planned, made = self._planned(run), _made(results)
         if differing := [key for key in planned if planned[key] != made.get(key)]:
             raise UsageError(
-                f"{path.parent} was made with another {', '.join(differing)} than this study asks for. Delete that "
-                "folder to have the run made again, or name another --output."
+                f"{path.parent} was made with a different {', '.join(differing)}. Delete that folder to repeat the "
+                "run, or name another --output."
             )
         return results
 
@@ -112,7 +112,7 @@ def run_all(place: Workplace, planned: list[PlannedRun], report: Callable[[Plann
                     free.append(slot)
                     report(run, _finished(place, run, process.returncode))
     except KeyboardInterrupt:
-        print("interrupted: finished runs are kept; start the study again to go on", file=sys.stderr)
+        print("interrupted: finished runs are kept. Run the same command to continue.", file=sys.stderr)
         raise
     finally:
         _end([process for _, process in under_way.values()])
@@ -167,7 +167,7 @@ def _finished(place: Workplace, run: PlannedRun, code: int) -> dict:
     lines = place.log(run).read_text(encoding="utf-8", errors="replace").splitlines()
     said = next((line for line in reversed(lines) if line.startswith("error: ")), f"exit code {code}").rstrip(".")
     raise ChestXrayError(
-        f"the run {run.name} failed ({said}). Its log is {place.log(run)}. Mend the cause and start the study again: "
+        f"the run {run.name} failed ({said}). Its log is {place.log(run)}. Fix the cause and run the study again: "
         "finished runs are kept."
     )
 

@@ -99,7 +99,7 @@ def test_what_comes_back_changed_is_told(hub, phantoms):
 
     hub.objects = Garbling()
     done = push("dataset", phantoms, "someone/phantoms")
-    assert (done.returncode, "changed. Push again" in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, "returns a different" in done.stderr) == (1, True), done.stderr
     assert not (phantoms / "pushed.json").exists()
 
 

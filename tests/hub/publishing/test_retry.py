@@ -98,7 +98,7 @@ def test_a_hub_that_never_answers_ends_in_one_sentence(hub, phantoms, impatient)
 @pytest.mark.parametrize(
     ("where", "fault", "code", "expected"),
     [
-        ("/api/repos/create", {"status": 200}, 1, "makes no sense"),  # such as a hotel's page
+        ("/api/repos/create", {"status": 200}, 1, "invalid answer"),  # such as a hotel's page
         ("/api/repos/create", {"status": 402}, 1, "402 from /api/repos/create: as the test asks"),
         ("preupload", {"status": 403}, 2, "as the test asks"),
         ("/tag/", {"status": 400}, 1, "was pushed, without the tag"),

@@ -51,5 +51,5 @@ def test_one_small_batch_is_not_left_out_and_too_few_images_for_the_processes_ar
     training = replace(load_recipe(TINY_RECIPE).training, batch_size=32)
     batches = TrainingBatches(numbered(10, np.arange(10) % 2), training, 0, CPU, 0, 1)
     assert [len(batch.labels) for (batch,) in batches.epoch(0)] == [10]
-    with pytest.raises(UsageError, match="10 training images cannot be shared by 16 processes"):
+    with pytest.raises(UsageError, match="10 training images are too few for 16 processes"):
         TrainingBatches(numbered(10, np.arange(10) % 2), training, 0, CPU, 0, 16)

@@ -38,7 +38,7 @@ def stored(folder, labels: list[str], n: int = 8) -> str:
 def test_datasets_of_others_may_lack_a_card_but_not_classes(tmp_path):
     data = load_data(stored(tmp_path / "bare", ["a", "b", "c"], 12))
     assert (data.license, data.labels) == ("", ["a", "b", "c"])
-    with pytest.raises(UsageError, match="has one class, a"):
+    with pytest.raises(UsageError, match="has only one class, a"):
         load_data(stored(tmp_path / "one", ["a"]))
     for text in ("---\nlicense: [\n---\n", "---\n- 1\n---\n"):
         (tmp_path / "bare" / "README.md").write_text(text)

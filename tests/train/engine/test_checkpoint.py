@@ -120,7 +120,7 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.raises(ChestXrayError, match=r"could not be saved.*Free some space and go on with --resume"):
+        with pytest.raises(ChestXrayError, match=r"could not be saved.*Free some space and continue with --resume"):
             make_trainer(tmp_path, recipe, model()).run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

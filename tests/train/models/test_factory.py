@@ -64,7 +64,7 @@ def test_the_saved_weights_are_plain_safetensors(tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "sentence"),
     [
-        (ModelRecipe("mobilenetv2_100.nonsense", 64), "timm cannot make"),
+        (ModelRecipe("mobilenetv2_100.nonsense", 64), "timm cannot build"),
         (ModelRecipe("vit_tiny_patch16_224", 64), "does not work with image_size = 64"),
     ],
 )

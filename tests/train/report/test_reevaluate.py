@@ -119,7 +119,7 @@ def test_a_folder_without_a_run_and_another_dataset_are_refused(run_folder, data
     assert "no results.json" in done.stderr
     done = run_python(*FINETUNE, run_folder, "--dataset", evaluated[0].parent / "others")
     assert done.returncode == 2
-    assert "0 stand there in the same split" in done.stderr
+    assert "0 have the same split and label there" in done.stderr
 
 
 def test_an_external_set_with_training_images_is_refused_with_the_evidence(

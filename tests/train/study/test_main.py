@@ -57,13 +57,13 @@ def test_a_finished_run_is_never_run_again_and_one_of_other_settings_is_refused(
     assert sorted(done) == sorted(run.name for run in runs)
     assert (place.run_folder(runs[0]) / "results.json").stat().st_mtime_ns == before
     assert place.log(runs[0]).read_text() == f"training {runs[0].name}\n"
-    with pytest.raises(UsageError, match="base-seed0 was made with another training than this study asks for"):
+    with pytest.raises(UsageError, match="base-seed0 was made with a different training"):
         run_all(place, planned(tmp_path, quick.replace("epochs = 1", "epochs = 2")), print)
-    with pytest.raises(UsageError, match="with another max_steps"):
+    with pytest.raises(UsageError, match="with a different max_steps"):
         run_all(place, planned(tmp_path, quick.replace("max_steps = 2", "max_steps = 3")), print)
-    with pytest.raises(UsageError, match="with another init"):
+    with pytest.raises(UsageError, match="with a different init"):
         run_all(place, planned(tmp_path, quick.replace('"scratch"', '"imagenet"')), print)
-    with pytest.raises(UsageError, match="with another dataset"):
+    with pytest.raises(UsageError, match="with a different dataset"):
         run_all(Workplace(place.folder, "base", "data", "other", 1), runs, print)
 
 
