@@ -6,6 +6,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.conftest import REPOSITORY, TINY_RECIPE, run_python
+from tests.train.engine.fixtures import finetune
 
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node", "2"]
 # No batch norm and no dropout: nothing in it depends on who computes what.
@@ -30,9 +31,14 @@ accelerator.end_training()
 """
 
 
-def finetune(launcher, dataset, output, *changes):
+def torchrun(*options):
+    return run_python(*TORCHRUN, "train/finetune.py", *options)
+
+
+def trained(start, dataset, output, *changes):
+    """What a way of starting the run printed, and its results."""
     options = ["--recipe", TINY_RECIPE, "--dataset", dataset, "--output", output, "--init", "scratch"]
-    done = run_python(*launcher, "train/finetune.py", *options, *(word for c in changes for word in ("--set", c)))
+    done = start(*options, *(word for change in (*WITHOUT_NORM, *changes) for word in ("--set", change)))
     assert done.returncode == 0, done.stderr
     return done, json.loads((output / "results.json").read_text())
 
@@ -40,8 +46,8 @@ def finetune(launcher, dataset, output, *changes):
 @pytest.fixture(scope="module")
 def pair(dataset_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
-    _, alone = finetune([], dataset_folder, folder / "one", *WITHOUT_NORM, "batch_size=16")
-    done, shared = finetune(TORCHRUN, dataset_folder, folder / "two", *WITHOUT_NORM, "batch_size=8")
+    _, alone = trained(finetune, dataset_folder, folder / "one", "batch_size=16")
+    done, shared = trained(torchrun, dataset_folder, folder / "two", "batch_size=8")
     return folder, alone, shared, done
 
 
