@@ -10,10 +10,10 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
@@ -80,6 +80,7 @@ def serving(files: dict[str, bytes]) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the client to confirm its header
 
     def _serve(self) -> None:
         self.hub: Hub = self.server.hub
@@ -116,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, content: object = b"", headers: dict[str, str] | None = None) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        time.sleep(self.late)
+        sleep(self.late)
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name.replace("_", "-"), value)

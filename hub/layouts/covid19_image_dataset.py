@@ -13,7 +13,7 @@ class Covid19ImageDataset(SplitFolders):
     title = "Covid-19 Image Dataset"
     license = "cc-by-sa-4.0"
     license_note = (
-        "recalled from the Kaggle page, not verified; each COVID-19 image has a licence of its own in the COVID-19 "
+        "recalled from Kaggle, not verified; each COVID-19 image has a licence of its own in the COVID-19 "
         "image data collection. Check before you redistribute"
     )
     citation = (

@@ -16,7 +16,7 @@ class Covid19RadiographyDatabase(Layout):
     title = "COVID-19 Radiography Database"
     license = "other"
     license_note = (
-        "'Data files (c) Original Authors', recalled from the Kaggle page, not verified; check before you redistribute"
+        "'Data files (c) Original Authors', recalled from Kaggle, not verified; check before you redistribute"
     )
     citation = (
         "Chowdhury MEH et al. Can AI help in screening viral and COVID-19 pneumonia? IEEE Access 8, 2020, "
@@ -37,8 +37,8 @@ class Covid19RadiographyDatabase(Layout):
     patient_rule = "File names say nothing about patients. New splits keep copies of an image together."
     problems = (
         "All of its Viral Pneumonia and 1,341 of its Normal images are training images of chest-xray-pneumonia "
-        "(children), while COVID images show adults: a classifier can succeed by age alone. Neither dataset is an "
-        "external test set for the other.",
+        "(children), while COVID images show adults: age alone can decide. Neither dataset is an external test set for "
+        "the other.",
         "Nothing is known about patients: any random split, ours included, may put one patient on both sides.",
     )
     columns: ClassVar = {"origin": "source of the image according to the dataset's metadata sheets, or null"}

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def hub(hub_server, monkeypatch) -> Hub:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setattr("hub.publishing.retry.FIRST_WAIT", 0.01)
+    sleep = time.sleep
+    monkeypatch.setattr("time.sleep", lambda seconds: sleep(min(seconds, 0.01)))  # before the next try
     monkeypatch.setattr("hub.publishing.publish.verify_in_fresh_process", _verify)
     return hub_server.serve(Hub())
 

@@ -22,7 +22,7 @@ def test_the_audit_alone_finds_the_same_and_renders_the_card_anew(leaky_source, 
         assert after[key] == before[key], key
     for key in ("exact_duplicates", "near_duplicates", "label_conflicts"):
         assert sources(after[key]) == sources(before[key]), key
-    assert "Audit" in (tmp_path / "out" / "README.md").read_text()
+    assert "What did the audit find?" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_against_another_dataset(leaky_dataset, tmp_path):

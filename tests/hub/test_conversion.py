@@ -65,7 +65,7 @@ def test_the_card_states_counts_licence_and_how_the_split_was_made(dataset_folde
     card = (dataset_folder / "README.md").read_text()
     assert "license: cc-by-4.0" in card
     assert "10.17632/rscbjbr9sj.2" in card
-    assert "200 chest radiographs" in card
+    assert "200 chest X-rays in 2 classes" in card
     assert "stratified by class, seed 0" in card
 
 

@@ -10,6 +10,7 @@ from datasets import load_dataset
 
 from hub.auditing.report import compare
 from hub.conversion import Options, convert
+from hub.dataset.image_summary import AuditedImage
 from hub.dataset.stored_dataset import StoredDataset
 from tests.conftest import KERMANY, REAL_DATA
 
@@ -31,6 +32,19 @@ def converted(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
     folder = tmp_path_factory.mktemp("real")
     outputs = {name: folder / name.replace("/", "-") for name in SETS}
     return {name: (out, convert(REAL_DATA / name, out, SETS[name])) for name, out in outputs.items()}
+
+
+@pytest.fixture(scope="module")
+def kermany(converted) -> tuple[StoredDataset, list[AuditedImage]]:
+    """chest-xray-pneumonia, and its images read."""
+    dataset = StoredDataset(str(converted["chest-xray-pneumonia"][0]))
+    return dataset, dataset.images(None)
+
+
+def shared(folder: Path, other: tuple[StoredDataset, list[AuditedImage]]) -> dict:
+    """What a dataset shares with another one."""
+    dataset, (other_dataset, other_images) = StoredDataset(str(folder)), other
+    return compare(dataset.images(None), other_images, dataset.pixels, other_dataset.pixels)
 
 
 def test_every_set_comes_out_complete_and_opens(converted):
@@ -93,11 +107,8 @@ def test_covid19_image_dataset_leaks_by_copies(converted, tmp_path):
     assert {entry["source"] for entry in dropped} == copied
 
 
-def test_most_of_covid19_image_dataset_is_kermanys_test_set_with_more_contrast(converted):
-    covid, kermany = (
-        StoredDataset(str(converted[name][0])) for name in ("covid19-image-dataset", "chest-xray-pneumonia")
-    )
-    found = compare(covid.images(None), kermany.images(None), covid.pixels, kermany.pixels)
+def test_most_of_covid19_image_dataset_is_kermanys_test_set_with_more_contrast(converted, kermany):
+    found = shared(converted["covid19-image-dataset"][0], kermany)
     copied = Counter(pair["this"]["label"] for pair in found["pairs"])
     assert copied["Normal"] >= 80
     assert copied["Viral Pneumonia"] >= 80
@@ -113,11 +124,8 @@ def test_most_of_covid19_image_dataset_is_kermanys_test_set_with_more_contrast(c
     assert covid == [("train/Covid/COVID-00020.jpg", "train/PNEUMONIA/person1004_virus_1686.jpeg")]
 
 
-def test_radiography_viral_pneumonia_is_kermanys_training_set(converted):
-    radio, kermany = (
-        StoredDataset(str(converted[name][0])) for name in ("covid19-radiography-database", "chest-xray-pneumonia")
-    )
-    found = compare(radio.images(None), kermany.images(None), radio.pixels, kermany.pixels)
+def test_radiography_viral_pneumonia_is_kermanys_training_set(converted, kermany):
+    found = shared(converted["covid19-radiography-database"][0], kermany)
     copied = {pair["this"]["source"] for pair in found["pairs"]}
     assert sum(source.startswith("Viral Pneumonia/") for source in copied) == 600
     normal = [int(re.search(r"-(\d+)\.png$", source)[1]) for source in copied if source.startswith("Normal/")]

@@ -8,7 +8,9 @@ from huggingface_hub import ModelCard
 from hub.publishing.space_bundle import build_bundle
 from tests.conftest import run_python
 from tests.hub.pushing import online, push, pushed
+from tests.train.engine.fixtures import finetune
 
+# In a process of its own, for it runs the repository's code.
 LOAD = """
 import json, sys, torch
 from PIL import Image
@@ -26,18 +28,16 @@ print(json.dumps({name: abs(score - expected[name]) for name, score in scores.it
 
 @pytest.fixture
 def trained(hub, phantoms, tmp_path):
-    """A chest CNN, two steps old, of a dataset on the Hub; and the environment in which all that happened."""
-    environment = online(hub) | {"HF_HOME": str(tmp_path / "hf"), "HF_DATASETS_CACHE": str(tmp_path / "datasets")}
+    """A chest CNN, two steps old, of a dataset on the Hub."""
     assert push("dataset", phantoms, "someone/phantoms").returncode == 0
     options = ["--recipe", "chestcnn-pneumonia", "--dataset", "someone/phantoms", "--output", tmp_path / "cnn"]
-    short = ["--max-steps", "2", "--set", "image_size=64"]
-    done = run_python("-m", "train.finetune", *options, *short, **environment)
+    done = finetune(*options, "--max-steps", "2", "--set", "image_size=64")
     assert done.returncode == 0, done.stderr
-    return tmp_path / "cnn", environment
+    return tmp_path / "cnn"
 
 
 def test_a_chest_cnn_of_a_hub_dataset_is_used_with_its_code_pinned(hub, trained, tmp_path):
-    run, environment = trained
+    run = trained
     card = ModelCard.load(run / "README.md")
     assert card.data.datasets == ["someone/phantoms"]
     assert "Its audit says" in (run / "EVALUATION.md").read_text()
@@ -51,7 +51,7 @@ def test_a_chest_cnn_of_a_hub_dataset_is_used_with_its_code_pinned(hub, trained,
     later = repository.commits[commit] | {"modeling_chest_cnn.py": b"raise SystemExit('other code ran')"}
     repository.commits["f" * 40] = later
     repository.refs["main"] = "f" * 40
-    loaded = run_python("-c", LOAD, "someone/cnn", commit, run / "golden.safetensors", cwd=tmp_path, **environment)
+    loaded = run_python("-c", LOAD, "someone/cnn", commit, run / "golden.safetensors", cwd=tmp_path, **online(hub))
     assert loaded.returncode == 0, loaded.stderr
     differences = json.loads(loaded.stdout.splitlines()[-1])
     assert set(differences) == {"NORMAL", "PNEUMONIA"}

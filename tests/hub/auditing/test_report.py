@@ -22,7 +22,7 @@ def test_leaks_are_dropped_listed_and_said_on_the_card(leaky_dataset):
     assert report["images"] == sum(dataset.num_rows.values()) == 40 + 16 + 3 - 3
     assert not set(dropped) & {source for split in dataset.values() for source in split["source"]}
     card = (leaky_dataset / "README.md").read_text()
-    assert "1 by exact copy, 1 by near copy, 1 by patient) were\ndropped" in card
+    assert "1 (by exact copy), 1 (by near copy), 1 (by patient). They were\n  dropped" in card
 
 
 def test_every_kind_of_copy_is_in_the_report(leaky_dataset):
@@ -42,7 +42,10 @@ def test_kept_leaks_stay_and_the_card_warns(leaky_source, tmp_path):
     dataset = load_dataset(str(tmp_path / "out"))
     kept = {source for split in dataset.values() for source in split["source"]}
     assert {"train/a/exact.png", "train/b/near.jpg", "train/a/5.png"} <= kept
-    assert "scores on test are flattered" in (tmp_path / "out" / "README.md").read_text()
+    assert (
+        "Scores on test are flattered: 3 images of the other splits are in test too"
+        in (tmp_path / "out" / "README.md").read_text()
+    )
     report = report_of(tmp_path / "out")
     assert not report["dropped"]
     assert sum(report["patients_across_splits"].values()) == 1
