@@ -95,4 +95,4 @@ def test_many_images_become_a_table_to_download(page, images, tmp_path):
 
 def test_the_models_card_is_there(page):
     page.get_by_role("tab", name="About").click()
-    expect(page.get_by_text("What it looks at")).to_be_visible()
+    expect(page.get_by_text("Which images can I use it on?")).to_be_visible()
