@@ -15,7 +15,7 @@ from PIL import Image
 
 from hub.dataset.image_summary import AuditedImage, ImageSummary, summarise_images
 from hub.layouts.base import Record
-from space.errors import ChestXrayError, UsageError, XrayError, first_line
+from space.errors import ChestXrayError, ErrorCode, UsageError, XrayError, first_line
 from space.imaging.xray import read_xray
 from train.data.dataset import SPLITS
 
@@ -132,7 +132,7 @@ class StoredDataset:
                 self._recent = recent
         image = recent[1][index - self._starts[where]].as_py()
         if not image or image["bytes"] is None:
-            raise XrayError("missing", "This row contains no image.")
+            raise XrayError(ErrorCode.MISSING, "This row contains no image.")
         return image["bytes"]
 
 

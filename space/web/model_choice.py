@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from space.errors import UsageError
+from space.inference.repository import check_model
 
 BUNDLED = Path(__file__).parents[1] / "default-model"
 PIN = Path(__file__).parents[2] / "model.json"  # in a Space that hub.push made: the model and its commit
@@ -74,9 +75,8 @@ def parse_model_ids(text: str) -> list[ModelId]:
 
 
 def _parse(part: str) -> ModelId:
-    if Path(part).is_dir():
-        if not (Path(part) / "config.json").is_file():
-            raise UsageError(f"model {part}: no config.json. Give a folder with config.json and model.safetensors.")
+    if Path(part).exists():
+        check_model(part, "model")
         return ModelId(part)
     if match := PINNED.fullmatch(part):
         return ModelId(match["name"], match["revision"])
