@@ -1,4 +1,4 @@
-"""Whether a model folder still is what its run recorded, asked in a process of its own.
+"""Check, in a process of its own, that a model folder still gives the outputs that its run recorded.
 
 python -m hub.verify FOLDER
 """

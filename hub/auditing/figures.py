@@ -1,4 +1,4 @@
-"""Images of a dataset: balance, sizes, mean image per class; single radiographs only for local eyes."""
+"""Figures of a dataset: balance, sizes, mean image per class. Single radiographs are drawn for local use only."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What `hub.convert` and `hub.audit` print at their end: what a person wants to know first, a line each."""
+"""What `hub.convert` and `hub.audit` print at the end, most important first, one line each."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a folder must be before anything of it is published."""
+"""Checks that a folder must pass before anything in it is published."""
 
 import json
 import subprocess

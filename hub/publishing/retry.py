@@ -1,4 +1,4 @@
-"""What to do when the Hub fails: try again what may pass, and say in one sentence what does not."""
+"""What to do when the Hub fails: retry what may succeed, and explain in one sentence what does not."""
 
 import errno
 import os

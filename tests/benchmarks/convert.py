@@ -47,7 +47,7 @@ def run(command: list[str]) -> tuple[float, float]:
 
 
 def multiplied(folder: Path, times: int, into: Path) -> Path:
-    """`times` different cut-outs of every JPEG image in a folder, which are no copies of each other."""
+    """`times` different crops of every JPEG image in a folder, which are not copies of each other."""
     for path in sorted(folder.rglob("*.jpeg")):
         with Image.open(path) as image:
             width, height = image.size

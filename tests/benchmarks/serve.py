@@ -1,4 +1,4 @@
-"""How fast the web demo answers beside what the model itself takes, how it stands 50 clients, and how soon it is there.
+"""How fast the web demo answers compared with the model alone, how it copes with 50 clients, and how fast it starts.
 
 python -m tests.benchmarks.serve [--seconds 60] [--clients 50]
 """

@@ -1,4 +1,4 @@
-"""What every room needs: outputs that appear whole or not at all, templates, command-line values.
+"""What every room needs: outputs that are complete or absent, templates, command-line values.
 
 May import: space.
 """

@@ -1,4 +1,4 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders that are complete or absent."""
 
 import fcntl
 import os
@@ -35,7 +35,7 @@ def partial_of(path: Path) -> Path:
 
 
 def write_text_whole(path: Path, text: str) -> None:
-    """Write a UTF-8 file that appears whole or not at all, in place of what was there."""
+    """Write a UTF-8 file that is complete or absent, replacing what was there."""
     partial = partial_of(path)
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
@@ -50,7 +50,7 @@ def written_whole(
     Args:
         path: The folder to make; must not exist or be empty.
         resume: Go on from what an earlier, interrupted try left there, which else is removed.
-        worth_keeping: Whether the temporary folder is left behind after an error, to go on from it.
+        worth_keeping: Whether the temporary folder is left behind after an error, to continue from it.
 
     Yields:
         `partial_of(path)`, empty unless resumed.

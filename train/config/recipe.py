@@ -1,6 +1,6 @@
 """Recipes: everything that decides a training run, as frozen dataclasses read from strict TOML.
 
-Each key stands below with its default, the values that it may have, and what it means. A key with a default may be
+Each key is listed below with its default, its allowed values and its meaning. A key with a default may be
 left out of a recipe; the default is always "off" or the common value.
 """
 
@@ -116,9 +116,9 @@ class ControlRecipe:
     minimum_learning_rate: NotNegative = 0.0
     """The learning rate is never lowered below this."""
     ask_after_epochs: CountOrOff = 0
-    """After this many epochs, ask on the terminal whether to go on; 0 never asks."""
+    """After this many epochs, ask on the terminal whether to continue; 0 never asks."""
     ask_default: Literal["continue", "stop"] = "continue"
-    """What happens where there is no terminal."""
+    """The answer when there is no terminal."""
     checkpoint_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     """Save the state of training every so many steps, besides the end of each epoch; 0 is off."""
 

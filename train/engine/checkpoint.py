@@ -1,4 +1,4 @@
-"""The state of training on disk: written whole or not at all, verified when read, the last two kept."""
+"""The state of training on disk: complete or absent, verified when read; the last two are kept."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What a training run shows while it is under way."""
+"""What a training run shows while it runs."""
 
 from collections import deque
 

@@ -21,7 +21,7 @@ class RunSpec:
     """What was asked for.
 
     Raises:
-        UsageError: The recipe's positive label is no class of a binary dataset.
+        UsageError: The recipe's positive label is not a class of a binary dataset.
 
     Attributes:
         folder: Where the run folder is being written.
@@ -81,7 +81,7 @@ class RunSpec:
 
     @property
     def command(self) -> str:
-        """The command that made the run, with folders by their names alone: a card is no place for local paths."""
+        """The command that made the run, with folder names only: local paths do not belong on a card."""
         alone = ["accelerate", "launch", "--quiet"]
         words = alone if self.processes == 1 else ["torchrun", "--nproc_per_node", str(self.processes)]
         words = [*words, "train/finetune.py", "--recipe", self.recipe_name, "--dataset", self.data.name]

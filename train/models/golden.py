@@ -1,4 +1,4 @@
-"""Golden outputs: what a finished model makes of seeded synthetic images, for anyone to check a copy of it by."""
+"""Golden outputs: what a finished model returns for seeded synthetic images, so that anyone can check a copy of it."""
 
 from pathlib import Path
 
