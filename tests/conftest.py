@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import IO
 
 import pytest
 
@@ -33,7 +34,7 @@ os.environ |= {
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hub.conversion import convert
-from tests.fork_server import server_for
+from tests.fork_server import Process, server_for
 from tests.phantoms import write_kaggle_tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -47,27 +48,43 @@ THREE_LABELS = ["NORMAL", "PNEUMONIA", "COVID"]
 def run_python(
     *arguments: str | Path, cwd: Path = REPOSITORY, real: bool = False, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Run `python ARGUMENTS` in a process of its own with the tests' caches.
-
-    Args:
-        arguments: Of the command line.
-        cwd: The folder to run it in.
-        real: Start Python itself, not a fork of a process that has imported torch and the like.
-        environment: Variables that differ from those of the tests.
-    """
-    words, variables = [*map(str, arguments)], os.environ | environment
-    server = None if real else server_for(words, variables)
-    if not server:
-        command = [sys.executable, *words]
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
-    with TemporaryFile("w+") as output, TemporaryFile("w+") as errors, open(os.devnull) as nothing:
-        process = server.start(words, cwd, variables, [file.fileno() for file in (nothing, output, errors)])
+    """Run `python ARGUMENTS` in a process of its own; see `start_python`."""
+    with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+        process = start_python(*arguments, cwd=cwd, real=real, stdout=output, stderr=errors, **environment)
         try:
             code = process.wait(300)
         finally:
             process.kill()
         output.seek(0), errors.seek(0)
-        return subprocess.CompletedProcess(words, code, output.read(), errors.read())
+        return subprocess.CompletedProcess(arguments, code, output.read(), errors.read())
+
+
+def start_python(
+    *arguments: str | Path,
+    cwd: Path = REPOSITORY,
+    real: bool = False,
+    stdin: IO | int = subprocess.DEVNULL,
+    stdout: IO | int = subprocess.PIPE,
+    stderr: IO | int = subprocess.PIPE,
+    **environment: str,
+) -> subprocess.Popen | Process:
+    """Start `python ARGUMENTS` in a process of its own with the tests' caches.
+
+    Args:
+        arguments: Of the command line.
+        cwd: The folder to run it in.
+        real: Start Python itself, not a fork of a process that has imported torch and the like.
+        stdin, stdout, stderr: As for `subprocess.Popen`.
+        environment: Variables that differ from those of the tests.
+    """
+    words, variables = [*map(str, arguments)], os.environ | environment
+    server = None if real else server_for(words, variables)
+    files = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    if server:
+        return server.start(words, cwd, variables, **files)
+    return subprocess.Popen(
+        [sys.executable, *words], cwd=cwd, env=variables, text=True, start_new_session=True, **files
+    )
 
 
 def launch_finetune(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess:

@@ -6,6 +6,7 @@ environment, arguments and standard files of its own, runs the module, script or
 """
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -19,12 +20,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+PR_SET_PDEATHSIG = 1  # Linux: the signal to get when the parent ends
 ENVIRONMENT = dict(os.environ)  # before a test changes it for a while
 TORCH = [
     "torch", "torch._dynamo", "torchvision.transforms.v2", "torch.utils.tensorboard", "scipy.ndimage", "scipy.stats",
@@ -35,9 +38,10 @@ HUB = [
     "huggingface_hub", "datasets", "transformers.modeling_utils", "transformers.processing_utils",
     "transformers.models.auto", "transformers.pipelines", "timm", "accelerate", "evaluate",
 ]  # fmt: skip
-# Variables that are read once: by Python and the libraries of TORCH, and by those of HUB.
+# Variables that are read once: by Python and the libraries of TORCH, by those of HUB, and by gradio.
 READ_BY_TORCH = re.compile("PYTHON|HOME$|XDG_|LD_|MPL|OMP_|MKL_|OPENBLAS|KMP_|CUDA|TORCH")
 READ_BY_HUB = re.compile("HF_|HUGGING|TRANSFORMERS_|DATASETS_|ACCELERATE_")
+READ_BY_GRADIO = re.compile("GRADIO_(?!SERVER_PORT)")  # the port is handed over
 
 
 class ForkServer:
@@ -57,31 +61,49 @@ class ForkServer:
         command = [__file__, *modules]
         with theirs:
             if base:
-                base.start(command, Path.cwd(), environment, [theirs.fileno(), 1, 2])
+                base.start(command, Path.cwd(), environment, theirs, 1, 2)
             else:  # in a session of its own: Ctrl-C is for the tests
                 subprocess.Popen([sys.executable, *command], env=environment, stdin=theirs, start_new_session=True)
 
-    def start(self, arguments: list[str], cwd: Path, environment: dict[str, str], files: list[int]) -> "Process":
+    def start(
+        self,
+        arguments: list[str],
+        cwd: Path,
+        environment: dict[str, str],
+        stdin: IO | int = subprocess.DEVNULL,
+        stdout: IO | int = subprocess.PIPE,
+        stderr: IO | int = subprocess.PIPE,
+    ) -> "Process":
         """Start `python ARGUMENTS`.
 
         Args:
             arguments: `-m MODULE …`, `-c CODE …` or `SCRIPT …`.
             cwd: Where.
             environment: All of its variables.
-            files: Descriptors for its standard input, output and errors.
+            stdin, stdout, stderr: As for `subprocess.Popen`.
         """
-        reports, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        pipes, descriptors = [], []
+        reports, report = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with report, ExitStack() as theirs:
+            for file in (stdin, stdout, stderr):
+                pipes.append(None)
+                if file == subprocess.PIPE:
+                    end, file = os.pipe()
+                    pipes[-1] = open(end)  # noqa: SIM115 - for whoever reads it
+                    theirs.callback(os.close, file)
+                elif file == subprocess.DEVNULL:
+                    file = theirs.enter_context(open(os.devnull))
+                descriptors.append(file if isinstance(file, int) else file.fileno())
             request = json.dumps([arguments, str(cwd), environment]).encode()
-            socket.send_fds(self._requests, [request], [*files, theirs.fileno()])
-        return Process(reports)
+            socket.send_fds(self._requests, [request], [*descriptors, report.fileno()])
+        return Process(reports, *pipes[1:])
 
 
 class Process:
-    """A started command, with those methods of `subprocess.Popen` that the tests use."""
+    """A started command, with those attributes and methods of `subprocess.Popen` that the tests use."""
 
-    def __init__(self, reports: socket.socket):
-        self._reports, self.returncode = reports, None
+    def __init__(self, reports: socket.socket, stdout: IO | None, stderr: IO | None):
+        self._reports, self.stdout, self.stderr, self.returncode = reports, stdout, stderr, None
         self.pid = self._read()
 
     def _read(self) -> int:
@@ -131,6 +153,12 @@ def hub_server() -> ForkServer:
     return ForkServer(HUB, ENVIRONMENT, torch_server())
 
 
+@cache
+def gradio_server() -> ForkServer:
+    """A process that has imported gradio too."""
+    return ForkServer(["gradio", "gradio.mcp"], ENVIRONMENT, hub_server())
+
+
 def server_for(arguments: list[str], environment: dict[str, str]) -> ForkServer | None:
     """The server that can start `python ARGUMENTS` with these variables; None if Python itself must."""
     changed = {name for name, _ in environment.items() ^ ENVIRONMENT.items()}
@@ -139,11 +167,14 @@ def server_for(arguments: list[str], environment: dict[str, str]) -> ForkServer 
     options = arguments[0].startswith("-") and arguments[0] not in ("-m", "-c")
     if options or any(map(READ_BY_TORCH.match, changed)):
         return None
-    return torch_server() if any(map(READ_BY_HUB.match, changed)) else hub_server()
+    if any(map(READ_BY_HUB.match, changed)):
+        return torch_server()
+    serves = arguments[0] == "app.py" and not any(map(READ_BY_GRADIO.match, changed))
+    return gradio_server() if serves else hub_server()
 
 
-def serve(requests: socket.socket) -> list | None:
-    """Fork for every request; returns the request in the child, and None in the server when nobody can ask any more."""
+def serve(requests: socket.socket) -> list:
+    """Fork for every request; returns in the child alone, with the request."""
     children = {}  # {pidfd: (pid, where to report its end)}
     selector = selectors.DefaultSelector()
     selector.register(requests, selectors.EVENT_READ)
@@ -159,9 +190,7 @@ def serve(requests: socket.socket) -> list | None:
                 continue
             message, descriptors, _, _ = socket.recv_fds(requests, 2**20, 4)
             if not message:
-                for pid, _ in children.values():
-                    os.killpg(pid, signal.SIGKILL)
-                return None
+                os._exit(0)  # nobody can ask any more
             report = socket.socket(fileno=descriptors.pop())
             pid = os.fork()
             if not pid:
@@ -180,6 +209,7 @@ def serve(requests: socket.socket) -> list | None:
 def adopt(files: list[int]) -> None:
     """Make a forked child a process of its own, with these descriptors as its standard files."""
     os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for target, file in enumerate(files):
         os.dup2(file, target)  # beneath sys.stdout and sys.stderr, which loggers of the libraries hold
         os.close(file)
@@ -235,8 +265,6 @@ def main() -> None:
         importlib.import_module(name)
     gc.freeze()  # a collection in a child would otherwise copy every page
     request = serve(socket.socket(fileno=os.dup(0)))
-    if not request:
-        return
     error = None
     try:
         run(*request)

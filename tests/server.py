@@ -1,10 +1,8 @@
 """The app as a process of its own, for tests that talk to it as a client or a browser does."""
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TextIO
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, start_python
+from tests.fork_server import Process
 
 
 @contextmanager
@@ -36,12 +35,11 @@ def running_app(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "app.py", *map(str, arguments)]
-    variables = os.environ | {"GRADIO_SERVER_PORT": str(port)} | environment
     address = f"http://127.0.0.1:{port}"
     # No pipe: a server that prints much would wait for someone to read.
     with log.open("w+") if log else TemporaryFile("w+") as output:
-        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=output, stderr=subprocess.STDOUT)
+        variables = {"GRADIO_SERVER_PORT": str(port)} | environment
+        process = start_python("app.py", *arguments, cwd=folder, stdout=output, stderr=output, **variables)
         try:
             _wait(address, process, output)
             yield address
@@ -50,7 +48,7 @@ def running_app(
             process.wait(timeout=20)
 
 
-def _wait(address: str, process: subprocess.Popen, log: TextIO, seconds: float = 120) -> None:
+def _wait(address: str, process: subprocess.Popen | Process, log: TextIO, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -95,7 +95,7 @@ def test_settings_that_libraries_read_on_import_are_not_missed():
 
 def test_a_process_takes_signals_and_is_killed_with_what_it_started(tmp_path):
     code = "import os, sys, time; os.fork(); open(f'{sys.argv[1]}/{os.getpid()}', 'w'); time.sleep(60)"
-    process = hub_server().start(["-c", code, str(tmp_path)], tmp_path, dict(os.environ), [0, 1, 2])
+    process = hub_server().start(["-c", code, str(tmp_path)], tmp_path, dict(os.environ))
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.1)
     assert process.poll() is None
@@ -103,7 +103,7 @@ def test_a_process_takes_signals_and_is_killed_with_what_it_started(tmp_path):
     process.kill()
     assert process.wait(10) == -signal.SIGKILL
     until(lambda: not [path for path in tmp_path.iterdir() if alive(path.name)])
-    other = hub_server().start(["-c", "import time; time.sleep(60)"], tmp_path, dict(os.environ), [0, 1, 2])
+    other = hub_server().start(["-c", "import time; time.sleep(60)"], tmp_path, dict(os.environ))
     other.send_signal(signal.SIGTERM)
     assert other.wait(10) == -signal.SIGTERM
 
@@ -112,7 +112,7 @@ def test_when_the_tests_are_killed_nothing_stays(tmp_path):
     code = f"""
 import os, signal
 from tests.fork_server import hub_server
-process = hub_server().start(["-c", "import time; time.sleep(60)"], {str(tmp_path)!r}, dict(os.environ), [0, 1, 2])
+process = hub_server().start(["-c", "import time; time.sleep(60)"], {str(tmp_path)!r}, dict(os.environ))
 print(process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
