@@ -39,7 +39,7 @@ HUB = [
     "transformers.models.auto", "transformers.pipelines", "timm", "accelerate", "evaluate",
 ]  # fmt: skip
 # Variables that are read once: by Python and the libraries of TORCH, by those of HUB, and by gradio.
-READ_BY_TORCH = re.compile("PYTHON|HOME$|XDG_|LD_|MPL|OMP_|MKL_|OPENBLAS|KMP_|CUDA|TORCH")
+READ_BY_TORCH = re.compile("PYTHON|HOME$|XDG_|LD_|MPL|OMP_|MKL_|OPENBLAS|KMP_|CUDA|TORCH_")
 READ_BY_HUB = re.compile("HF_|HUGGING|TRANSFORMERS_|DATASETS_|ACCELERATE_")
 READ_BY_GRADIO = re.compile("GRADIO_(?!SERVER_PORT)")  # the port is handed over
 
