@@ -21,6 +21,28 @@ DESIGN_CARD = {
 FLOORS = {"gradio": (6, 16), "Pillow": (12, 2), "torch": (2, 10), "transformers": (5, 3)}
 
 
+# Modules that have no test file of their own name, and what tests them instead.
+WITHOUT_TESTS = {
+    "space/web/theme.py": "nothing: constants alone",
+    "train/engine/training_inputs.py": "nothing: a dataclass without behaviour",
+    "hub/auditing/audit_dataset.py": "tests/hub/test_audit.py",
+    "hub/publishing/publish.py": "tests/hub/test_push.py",
+    "train/evaluation/bootstrap.py": "tests/train/evaluation/test_metrics.py",
+    "train/evaluation/calibration.py": "tests/train/evaluation/test_metrics.py",
+    "train/evaluation/external_test.py": "tests/train/report/test_reevaluate.py",
+    "train/evaluation/fit_guard.py": "tests/train/test_finetune.py",
+    "train/evaluation/inference.py": "tests/train/evaluation/test_evaluate_model.py",
+    "train/evaluation/occlusion_controls.py": "tests/train/evaluation/test_evaluate_model.py",
+    "train/evaluation/operating_point.py": "tests/train/evaluation/test_metrics.py",
+    "train/evaluation/saliency_checks.py": "tests/train/evaluation/test_evaluate_model.py",
+    "train/report/figures.py": "tests/train/test_finetune.py",
+    "train/report/mistakes.py": "tests/train/test_finetune.py",
+    "train/report/run_folder.py": "tests/train/test_finetune.py",
+    "train/report/tables.py": "tests/train/test_finetune.py",
+    "train/study/runner.py": "tests/train/study/test_main.py",
+}
+
+
 def pins(path: str) -> dict[str, str]:
     """{package: version} of a requirements file; fails on anything that is not pinned exactly."""
     lines = [line.strip() for line in (REPOSITORY / path).read_text().splitlines()]
@@ -113,6 +135,18 @@ def test_a_room_is_small_enough_to_read_from_ls():
     for folder in {file.parent for file in sources()} - {REPOSITORY}:
         modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
         assert len(modules) <= 13, f"{folder.relative_to(REPOSITORY)} holds {len(modules)} modules"
+
+
+def test_a_modules_tests_are_found_by_its_name():
+    names = set(tracked())
+    without = set()
+    for file in sources()[1:]:
+        path = file.relative_to(REPOSITORY)
+        own = Path("tests") / path.parent / f"test_{path.stem.strip('_')}.py"
+        if path.name != "__init__.py" and own.as_posix() not in names:
+            without.add(path.as_posix())
+    assert without <= set(WITHOUT_TESTS)
+    assert all((REPOSITORY / where).exists() for where in WITHOUT_TESTS.values() if not where.startswith("nothing: "))
 
 
 def test_direct_dependencies_are_pinned_and_the_spaces_are_a_subset():
