@@ -12,7 +12,7 @@ def test_a_positive_label_that_the_dataset_lacks_is_refused_before_training(data
     options = ["--recipe", recipe, "--dataset", dataset_folder, "--output", tmp_path / "run", "--init", "scratch"]
     done = finetune(*options)
     assert done.returncode == 2
-    assert "one of: NORMAL, PNEUMONIA" in done.stderr
+    assert "but the dataset has the classes NORMAL, PNEUMONIA" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

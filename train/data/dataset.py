@@ -55,8 +55,8 @@ class Data:
         return facts | ({"test_image_size": commonest_size(self.splits["test"])} if has_test else {})
 
     def _counts(self, rows: datasets.Dataset) -> dict[str, int]:
-        found = Counter(rows["label"])
-        return {label: found[index] for index, label in enumerate(self.labels)}
+        counts = Counter(rows["label"])
+        return {label: counts[index] for index, label in enumerate(self.labels)}
 
 
 def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
@@ -124,7 +124,7 @@ def open_splits(folder_or_repo: str, digest: str | None, what: str, allowed: str
     """
     try:
         # `datasets` recognises a folder by its name and card alone; another cache for other content makes sure that a
-        # folder converted anew is not answered from the memory of the old one.
+        # folder that was converted again is not answered from the old one.
         cache = str(cache_folder() / "datasets" / digest[:16]) if digest else None
         return datasets.load_dataset(folder_or_repo, cache_dir=cache)
     except (DatasetsError, OSError, ValueError, YAMLError, HFValidationError, HfHubHTTPError) as error:
@@ -134,8 +134,8 @@ def open_splits(folder_or_repo: str, digest: str | None, what: str, allowed: str
 def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
     """Open the known splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
     allowed = "a folder made by `python -m hub.convert`, or a dataset repository on the Hub that you can read"
-    found = open_splits(folder_or_repo, digest, what, allowed)
-    columns = next(iter(found.values())).features
+    splits = open_splits(folder_or_repo, digest, what, allowed)
+    columns = next(iter(splits.values())).features
     if lacking := REQUIRED_COLUMNS - set(columns):
         raise UsageError(
             f"{what} has no column {', '.join(sorted(lacking))} (it has: {', '.join(columns)}). "
@@ -143,12 +143,12 @@ def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datas
         )
     if not isinstance(columns["label"], datasets.ClassLabel):
         raise UsageError(f"{what}: the column label must be a ClassLabel, which names the classes.")
-    if missing := [name for name in SPLITS[:2] if name not in found]:
+    if missing := [name for name in SPLITS[:2] if name not in splits]:
         raise UsageError(
-            f"{what} has no {' and no '.join(missing)} split (it has: {', '.join(found)}); "
+            f"{what} has no {' and no '.join(missing)} split (it has: {', '.join(splits)}); "
             "training needs both, because the test split must choose nothing."
         )
-    return {name: found[name] for name in SPLITS if name in found}
+    return {name: splits[name] for name in SPLITS if name in splits}
 
 
 def _card_data(folder_or_repo: str) -> dict:

@@ -99,9 +99,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     steps, damaged = list_checkpoints(folder), []
     for path in reversed(steps):
         try:
-            found = json.loads((path / FACTS).read_text())
-            content = found["content"]
-            whole = _text_digest(content) == found["digest"] and _digest(path / TENSORS) == content[TENSORS]
+            record = json.loads((path / FACTS).read_text())
+            content = record["content"]
+            whole = _text_digest(content) == record["digest"] and _digest(path / TENSORS) == content[TENSORS]
             kept = content["facts"]["kept"]
             if whole and (kept is None or _digest(folder / kept["file"]) == kept["sha256"]):
                 for other in damaged:  # else it would count as one of the last two

@@ -13,7 +13,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 def keep_freed_memory() -> None:
     """Have malloc reuse the memory of activations instead of giving it back to the system after each use.
 
-    Otherwise every step maps hundreds of MiB anew, and the system clears each page of them first. Without glibc
+    Otherwise every step maps hundreds of MiB again, and the system clears each page first. Without glibc
     nothing happens.
     """
     with suppress(AttributeError):

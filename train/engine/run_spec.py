@@ -21,7 +21,7 @@ class RunSpec:
     """What was asked for.
 
     Raises:
-        UsageError: The recipe's positive label is not a class of a binary dataset.
+        UsageError: The recipe's positive label is not a class of the dataset, or is set for more than two classes.
 
     Attributes:
         folder: Where the run folder is being written.
@@ -71,7 +71,7 @@ class RunSpec:
 
     @property
     def recipe_name(self) -> str:
-        """The recipe as a command names it: by its name, or by its file where it is none of ours."""
+        """The recipe as a command names it: by its name, or by its file where it is not one of ours."""
         return self.recipe.name if self.recipe_path.resolve().parent == RECIPES else self.recipe_path.name
 
     @property
@@ -92,7 +92,7 @@ class RunSpec:
 
     @property
     def identity(self) -> dict:
-        """What an interrupted run must agree on to be gone on with, as plain JSON values."""
+        """What must be the same for an interrupted run to be resumed, as JSON values."""
         settings = {"seed": self.seed, "init": self.init, "max_steps": self.max_steps}
         where = {"precision": self.mixed_precision, "processes": self.processes}
         values = {"recipe": self.recipe.to_dict(), "dataset": self.data.fingerprint} | settings | where

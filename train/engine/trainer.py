@@ -1,6 +1,6 @@
 """The training loop on top of accelerate.
 
-Every random number is a function of the run's seed and the step, so a run that goes on from a checkpoint draws what
+Every random number is a function of the run's seed and the step, so a run resumed from a checkpoint draws what
 the run that was never interrupted would have drawn.
 """
 
@@ -132,7 +132,7 @@ class Trainer:
         return min(self.batches.steps * epochs, self.inputs.max_steps or math.inf)
 
     def _epoch(self) -> None:
-        """Train to the end of the epoch that `step` lies in, validate, and do what the control says."""
+        """Train to the end of the present epoch, validate, and do what the control says."""
         started = time.perf_counter() - self.seconds
         train_mode(self.model)
         begin = len(self.history) * self.batches.steps

@@ -44,7 +44,7 @@ def _gathered_logits(accelerator: Accelerator, model: nn.Module, split: PixelDat
     rows = np.arange(share) + share * accelerator.process_index
     with accelerator.autocast():
         mine = predict_logits(model, split, normalise, rows.clip(max=len(split) - 1))
-    # What the last process repeats, to have as many rows as the others, stands at the end.
+    # The last process repeats rows to have as many as the others; they are at the end.
     logits = accelerator.gather(torch.from_numpy(mine).to(accelerator.device))[: len(split)].cpu()
     if not logits.isfinite().all():
         raise ChestXrayError(

@@ -132,7 +132,7 @@ def _save_for_transformers(net: nn.Module, labels: list[str], recipe: ModelRecip
 def save(model: nn.Module, processor, folder: Path) -> None:
     """Write a model and its processor as a model repository: config, safetensors, preprocessing, own code if any.
 
-    A timm model's preprocessing lies in its config.json, and its processor refuses to be saved apart.
+    A timm model's preprocessing is in its config.json, and its processor cannot be saved separately.
     """
     model.save_pretrained(folder)
     if isinstance(processor, PilBackend):
@@ -141,8 +141,8 @@ def save(model: nn.Module, processor, folder: Path) -> None:
 
 def base_model(architecture: str) -> str | None:
     """The Hub repository of a timm architecture's ImageNet weights; None if there are none."""
-    found = timm.get_pretrained_cfg(architecture)
-    return (found.hf_hub_id or None) if found else None
+    weights = timm.get_pretrained_cfg(architecture)
+    return (weights.hf_hub_id or None) if weights else None
 
 
 def classifier_layer(model: nn.Module) -> nn.Linear:

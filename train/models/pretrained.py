@@ -31,8 +31,8 @@ def load_start(net: nn.Module, init: str, labels: list[str], imagenet_repo: str 
         weights = {name.removeprefix("timm_model."): tensor for name, tensor in load_file(path).items()}
     except SafetensorError as error:
         raise UsageError(f"--init {init}: {path.name} is not a readable safetensors file ({error}).") from None
-    known = _labels_beside(path)
-    _load(net, weights, init, with_head=known in (None, labels))
+    trained_for = _labels_beside(path)
+    _load(net, weights, init, with_head=trained_for in (None, labels))
 
 
 def _find(init: str) -> Path:
