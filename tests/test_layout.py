@@ -36,9 +36,14 @@ WITHOUT_TESTS = {
     "train/evaluation/operating_point.py": "tests/train/evaluation/test_metrics.py",
     "train/evaluation/saliency_checks.py": "tests/train/evaluation/test_evaluate_model.py",
     "train/report/figures.py": "tests/train/test_finetune.py",
+    "train/models/load.py": "tests/train/report/test_reevaluate.py",
+    "train/report/finish.py": "tests/train/test_finetune.py",
     "train/report/mistakes.py": "tests/train/test_finetune.py",
     "train/report/run_folder.py": "tests/train/test_finetune.py",
+    "train/report/summary.py": "tests/train/test_finetune.py",
     "train/report/tables.py": "tests/train/test_finetune.py",
+    "train/report/training_record.py": "tests/train/test_finetune.py",
+    "train/study/collect.py": "tests/train/study/test_main.py",
     "train/study/runner.py": "tests/train/study/test_main.py",
 }
 
