@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -16,6 +16,8 @@ from pydantic.dataclasses import dataclass
 from space.errors import UsageError
 from space.inference.operating_point import OperatingPoint
 
+Record = TypeVar("Record")
+# How results are declared: values are checked when one is made, unknown names and numbers that are not finite refused.
 CHECKED = {"frozen": True, "kw_only": True, "config": ConfigDict(extra="forbid", allow_inf_nan=False)}
 
 
@@ -118,8 +120,8 @@ class EpochRecord:
 
     epoch: int
     step: int
-    learning_rate: float
     train_loss: float
+    learning_rate: float
     validation_loss: float
     validation_accuracy: float | None = None
     validation_auroc: float
@@ -388,18 +390,24 @@ class Results(Evaluation, TrainingRecord):
 
 
 def read_results(path: Path) -> Results:
-    """Read a results.json.
+    """Read the results.json of a run.
 
-    Args:
-        path: The file.
+    Raises:
+        UsageError: There is none, or it is not one that this project wrote.
+    """
+    return read_json(path, Results)
+
+
+def read_json(path: Path, kind: type[Record]) -> Record:
+    """Read a JSON file as a dataclass of this kind.
 
     Raises:
         UsageError: There is none, or it is not one that this project wrote.
     """
     try:
-        return TypeAdapter(Results).validate_json(path.read_bytes())
+        return TypeAdapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise UsageError(f"{path.parent} has no results.json. Give the folder of a finished run.") from None
+        raise UsageError(f"{path.parent} has no {path.name}. Give the folder of a finished run.") from None
     except ValidationError as error:
         raise UsageError(f"{path} is damaged or was not written by this project: {_first_problem(error)}.") from None
 
@@ -412,15 +420,15 @@ def _first_problem(error: ValidationError) -> str:
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write plain values as readable JSON: floats keep all their digits.
+def to_json(values: Mapping[str, Any]) -> str:
+    """Plain values as readable JSON: floats keep all their digits.
 
     Raises:
         ValueError: A number is not finite.
     """
-    path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write a results.json, which `read_results` reads as the same values."""
-    write_json(path, asdict(results))
+    """Write the results.json of a run, which `read_results` reads as the same values."""
+    path.write_text(to_json(asdict(results)), encoding="utf-8")

@@ -30,7 +30,7 @@ from tests.phantoms import draw_phantom, write_kaggle_tree
 from tests.server import running_app
 from tests.test_layout import tracked
 from train.config.recipe import RECIPES
-from train.report.model_card import METRIC_NAMES
+from train.evaluation.metrics import METRICS
 
 NAMES = (
     "README.md", "CONTRIBUTING.md", "train/README.md", "hub/README.md", "space/web/README.md", "tests/README.md",
@@ -199,7 +199,7 @@ def test_the_bundled_models_results_are_those_recorded():
     recorded = results["splits"]["test"]["argmax"], elsewhere["rules"]["argmax"]
     rows = dict(re.findall(r"^\| ([\w ()]+?) \| (.*) \|$", README, re.MULTILINE))
     for name in ("auroc", "accuracy", "sensitivity", "specificity"):
-        assert rows[METRIC_NAMES[name]] == " | ".join(interval(entries[name]) for entries in recorded)
+        assert rows[METRICS[name].title] == " | ".join(interval(entries[name]) for entries in recorded)
     assert interval(results["shortcuts"]["frame_only"]["changed"]["auroc"]) in README
 
 

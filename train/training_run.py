@@ -12,6 +12,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from transformers.utils.logging import disable_progress_bar
 
+from space.results import Results
 from train.common.arguments import SCRATCH
 from train.common.atomic_output import partial_of, written_whole
 from train.common.checkpoint_folder import checkpoints_of, has_checkpoint
@@ -28,7 +29,8 @@ from train.evaluation.external_test import load_external
 from train.models.chest_cnns import CHEST_CNNS, default_init
 from train.models.factory import build, save
 from train.models.preprocessing import normalisation
-from train.report.run_folder import finish_run, hide_hostname, print_results
+from train.report.finish import finish_run, hide_hostname
+from train.report.summary import print_results
 
 
 def make_run(args: Namespace) -> None:
@@ -81,7 +83,7 @@ def specify(args: Namespace) -> RunSpec:
     )
 
 
-def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> dict | None:
+def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | None:
     """Train, evaluate and write the run's files; returns the results on the main process."""
     recipe, main = run.recipe, accelerator.is_main_process
     threads = use_all_cores()
@@ -110,7 +112,7 @@ def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> dict | Non
     results = None
     if main:
         save(model, processor, run.folder)
-        results = finish_run(run, fit, processor, splits, normalise, accelerator.device, external)
+        results = finish_run(run, fit, splits, accelerator.device, external)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return results

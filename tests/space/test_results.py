@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from space.errors import UsageError
-from space.results import read_results, write_json, write_results
+from space.results import read_results, to_json, write_results
 from tests.conftest import DEFAULT_MODEL
 
 BUNDLED = DEFAULT_MODEL / "results.json"
@@ -86,9 +86,9 @@ def test_the_message_names_the_place(tmp_path, change, problem):
     assert problem in str(caught.value)
 
 
-def test_what_is_not_finite_is_never_written(tmp_path):
+def test_what_is_not_finite_is_never_written():
     results = read_results(BUNDLED)
     with pytest.raises(ValueError, match="finite"):
         replace(results.splits["test"]["argmax"]["auroc"], value=math.nan)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "results.json", {"value": math.inf})
+        to_json({"value": math.inf})

@@ -17,6 +17,7 @@ from yaml import YAMLError
 from space.cache import cache_folder
 from space.errors import UsageError, check_local, first_line
 from space.inference.repository import find_file
+from space.results import AuditSummary, DatasetRecord
 
 SPLITS = ("train", "validation", "test")
 REQUIRED_COLUMNS = {"image", "label", "patient", "source"}
@@ -32,7 +33,7 @@ class Data:
         splits: "train", "validation" and, where there is one, "test".
         fingerprint: Hash of the content of a folder, or of the revision of a repository.
         title, license, citation: From the dataset's own card; "" where it does not say.
-        audit: What its audit.json counts (see `_audit`); None if it has none.
+        audit: What its audit.json counts; None if it has none.
     """
 
     name: str
@@ -42,17 +43,20 @@ class Data:
     title: str
     license: str
     citation: str
-    audit: dict | None = None
+    audit: AuditSummary | None = None
 
-    def summary(self, with_test: bool = True) -> dict:
+    def summary(self, with_test: bool = True) -> DatasetRecord:
         """What results.json records, never a local path; with the size of the test images, if they were read."""
-        names = ("name", "fingerprint", "title", "license", "citation", "audit")
-        facts = {name: getattr(self, name) for name in names}
-        facts["counts"] = {
-            name: self._counts(rows) for name, rows in self.splits.items() if with_test or name != "test"
-        }
-        has_test = with_test and "test" in self.splits
-        return facts | ({"test_image_size": commonest_size(self.splits["test"])} if has_test else {})
+        return DatasetRecord(
+            name=self.name,
+            fingerprint=self.fingerprint,
+            title=self.title,
+            license=self.license,
+            citation=self.citation,
+            audit=self.audit,
+            counts={name: self._counts(rows) for name, rows in self.splits.items() if with_test or name != "test"},
+            test_image_size=commonest_size(self.splits["test"]) if with_test and "test" in self.splits else None,
+        )
 
     def _counts(self, rows: datasets.Dataset) -> dict[str, int]:
         counts = Counter(rows["label"])
@@ -81,11 +85,11 @@ def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
             raise UsageError(f"{option} {folder_or_repo}: split {name} has no image of class {', '.join(absent)}.")
     card = _card_data(folder_or_repo)
     name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
-    license_name, citation = str(card.get("license") or ""), card.get("citation") or ""
+    license_name, citation = str(card.get("license") or ""), str(card.get("citation") or "")
     # For a repository, a name that is private to `datasets`, which has no public one. Runs record it. If it ever goes,
     # the commit's SHA can take its place.
     fingerprint = digest or "-".join(split._fingerprint for split in splits.values())
-    title = card.get("pretty_name") or name
+    title = str(card.get("pretty_name") or name)
     return Data(name, labels, splits, fingerprint, title, license_name, citation, _audit(folder_or_repo))
 
 
@@ -156,25 +160,23 @@ def _card_data(folder_or_repo: str) -> dict:
     return DatasetCard.load(path).data.to_dict() if path else {}
 
 
-def _audit(folder_or_repo: str) -> dict | None:
-    """What a model's card says of its dataset's audit: how many groups of copies, label conflicts, dropped images and
-    patients in two splits there are, the audit's warnings, and what the publisher says of the images."""
+def _audit(folder_or_repo: str) -> AuditSummary | None:
+    """What a dataset's audit.json counts; None if there is none."""
     path = find_file(folder_or_repo, "audit.json", kind="dataset")
     if path is None:
         return None
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         counted = ("exact_duplicates", "near_duplicates", "label_conflicts", "dropped")
+        optional = ("shared_keys", "names_kept", "link", "about")
         facts = report.get("conversion", {})
-        return {name: len(report[name]) for name in counted} | {
-            "patients_across_splits": report["patients_across_splits"],
-            "known_patients": sum(report["patients"]["known"].values()),
-            "unknown_patients": report["patients"]["unknown_images"],
-            "shared_keys": facts.get("shared_keys", 0),
-            "names_kept": facts.get("names_kept", False),
-            "link": facts.get("link", ""),
-            "about": facts.get("about", {}),
-            "warnings": report.get("warnings", []),
-        }
+        return AuditSummary(
+            **{name: len(report[name]) for name in counted},
+            patients_across_splits=report["patients_across_splits"],
+            known_patients=sum(report["patients"]["known"].values()),
+            unknown_patients=report["patients"]["unknown_images"],
+            warnings=report.get("warnings", []),
+            **{name: facts[name] for name in optional if name in facts},
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{path} was not written by `python -m hub.audit`. Delete it, or run that again.") from None

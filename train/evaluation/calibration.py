@@ -9,6 +9,8 @@ from scipy.special import log_softmax
 from torch import nn
 
 ECE_BINS = 15
+# Images from which a temperature is fitted. Fewer say little: a run of 10 steps got 0.059 from 25, and was 99.7% sure.
+LEAST_IMAGES = 100
 
 
 def confidences(labels: np.ndarray, probabilities: np.ndarray, positive: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -48,11 +50,6 @@ def _bins(confidence: np.ndarray) -> np.ndarray:
     return np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
 
 
-def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, positive: int | None) -> float:
-    """Expected calibration error in [0, 1], over 15 bins; arguments as `bin_gaps`."""
-    return float(np.abs(bin_gaps(labels, probabilities, positive).sum(axis=0)).sum() / len(labels))
-
-
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log-likelihood in nats of labels (N,) under logits (N, K)."""
     return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels].mean())
@@ -66,11 +63,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: (N,) class indices.
 
     Returns:
-        The temperature, in [0.05, 20]: above 1 where the model was too sure of itself. 1 where every label is the most
-        likely one: the likelihood then grows without end, and the split does not say how sure the model may be.
+        The temperature, in [0.05, 20]: above 1 where the model was too sure of itself.
     """
-    if (logits.argmax(axis=1) == labels).all():
-        return 1.0
     found = minimize_scalar(
         lambda log_t: negative_log_likelihood(logits / np.exp(log_t), labels),
         bounds=(np.log(0.05), np.log(20)),
@@ -86,10 +80,12 @@ class Calibration:
     Attributes:
         temperature: Above 1 where the network was too sure of itself.
         biases: (K,), zero unless asked for; they may change which class is the most likely.
+        not_fitted: Why nothing was fitted though it was asked for, in words; "" if it was.
     """
 
     temperature: float
     biases: np.ndarray
+    not_fitted: str = ""
 
     def apply(self, logits: np.ndarray) -> np.ndarray:
         """The logits (N, K) of the finished model of the network's own."""
@@ -108,6 +104,15 @@ class Calibration:
             layer.bias += torch.from_numpy(self.biases).to(layer.bias)
 
 
+def _why_not(logits: np.ndarray, labels: np.ndarray) -> str:
+    """Why logits (N, K) and labels (N,) do not tell how sure the model may be, in words; "" if they do."""
+    if len(labels) < LEAST_IMAGES:
+        return f"only {len(labels)} validation images; at least {LEAST_IMAGES} are needed"
+    if (logits.argmax(axis=1) == labels).all():  # the likelihood then grows without end as the temperature falls
+        return "on validation every label was the most probable one"
+    return ""
+
+
 def fit_calibration(method: str, logits: np.ndarray, labels: np.ndarray) -> Calibration:
     """Fit a calibration on validation.
 
@@ -120,8 +125,10 @@ def fit_calibration(method: str, logits: np.ndarray, labels: np.ndarray) -> Cali
     zero = np.zeros(logits.shape[1])
     if method == "none":
         return Calibration(1.0, zero)
+    if reason := _why_not(logits, labels):
+        return Calibration(1.0, zero, reason)
     temperature = fit_temperature(logits, labels)
-    if method == "temperature" or temperature == 1.0:
+    if method == "temperature":
         return Calibration(temperature, zero)
 
     def loss(values: np.ndarray) -> float:

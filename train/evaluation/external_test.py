@@ -5,13 +5,16 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+from torch import nn
 
 from space.errors import UsageError
+from space.results import ByRule, DatasetRecord, ExternalTest
 from train.data.dataset import Data, load_data
 from train.data.duplicates import find_copies
 from train.data.label_map import read_map
 from train.data.pixel_cache import Normaliser, PixelDataset, load_pixels
-from train.evaluation.evaluate_model import DecisionSpec, evaluate, fingerprints, image_of, predict_split
+from train.evaluation.evaluate_model import DecisionSpec, evaluate
+from train.evaluation.inference import fingerprints, image_of, predict_split
 
 SHOWN = 5  # pairs of copies that a refusal names
 
@@ -27,7 +30,7 @@ class External:
         pixels: Their pixels, and their labels as the model's class indices.
     """
 
-    summary: dict
+    summary: DatasetRecord
     mapping: dict[str, str | None]
     rows: datasets.Dataset
     pixels: PixelDataset
@@ -65,8 +68,8 @@ def load_external(
     external = External(data.summary(), mapping, datasets.concatenate_datasets(rows), found)
     if absent := [label for k, label in enumerate(labels) if not (found.labels == k).any()]:
         raise UsageError(
-            f"--also {dataset} has no image of class {', '.join(absent)} (it has: {', '.join(data.labels)}). Name "
-            'the classes in a file, `"its class" = "the model\'s class"` a line, and give it as --also-labels.'
+            f"--also {dataset} has no image of class {', '.join(absent)}; its classes are {', '.join(data.labels)}. "
+            'Map them in a file with a line `"its class" = "the model\'s class"` each, and give it as --also-labels.'
         )
     _refuse_copies(dataset, external, own, seen)
     return external
@@ -105,34 +108,35 @@ def _refuse_copies(dataset: str, external: External, own: Data, seen: dict[str, 
         )
 
 
-def judge_external(external: External, model, normalise: Normaliser, task: DecisionSpec, test: dict | None) -> dict:
-    """What results.json says of the model on another dataset.
+def evaluate_external(
+    external: External, model: nn.Module, normalise: Normaliser, task: DecisionSpec, test: ByRule | None
+) -> ExternalTest:
+    """What the model is worth on another dataset.
 
     Args:
         external: The dataset.
         model: The finished classifier.
         normalise: Pixels -> the model's input.
         task: What the model was made for.
-        test: {rule: {metric: entry}} of its own test split, to compare with; None if it has none.
-
-    Returns:
-        `dataset`, `labels` (the mapping), `images`, `rules`, `classes`, `confusion`, `calibration`, as results.json has
-        them of a split, and `drop`: {rule: {metric: own test's value minus this one's}}.
+        test: Metrics of its own test split, to compare with; None if it has none.
     """
-    answers = predict_split(model, external.pixels, normalise, external.rows)
-    found = evaluate(task, {"external": answers})
-    rules = found["splits"]["external"]
+    name = "external"
+    predictions = predict_split(model, external.pixels, normalise, external.rows)
+    evaluation = evaluate(task, {name: predictions})
+    rules = evaluation.splits[name]
     drop = {
-        rule: {name: test[rule][name]["value"] - one["value"] for name, one in metrics.items() if name in test[rule]}
+        rule: {
+            metric: test[rule][metric].value - here.value for metric, here in metrics.items() if metric in test[rule]
+        }
         for rule, metrics in (rules.items() if test else ())
     }
-    return {
-        "dataset": external.summary,
-        "labels": external.mapping,
-        "images": len(external.pixels),
-        "rules": rules,
-        "classes": found["classes"]["external"],
-        "confusion": found["confusion"]["external"],
-        "calibration": found["calibration"]["splits"]["external"],
-        "drop": drop,
-    }
+    return ExternalTest(
+        dataset=external.summary,
+        labels=external.mapping,
+        images=len(external.pixels),
+        rules=rules,
+        classes=evaluation.classes[name],
+        confusion=evaluation.confusion[name],
+        calibration=evaluation.calibration.splits[name],
+        drop=drop,
+    )

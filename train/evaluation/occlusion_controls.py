@@ -4,11 +4,13 @@ import numpy as np
 from scipy.special import softmax
 from torch import nn
 
+from space.results import Metrics, ShortcutControl
 from train.data.lung_masks import MaskedImages
 from train.data.pixel_cache import Normaliser, PixelDataset
-from train.evaluation.evaluate_model import SplitPredictions
-from train.evaluation.inference import predict_logits
-from train.evaluation.metrics import BootstrapClusters, accuracy_and_auroc
+from train.evaluation.bootstrap import BootstrapClusters
+from train.evaluation.estimates import estimate_accuracy_and_auroc
+from train.evaluation.inference import SplitPredictions, predict_logits
+from train.evaluation.metrics import ScoredImages
 
 # Shares of the image's side: how far the box around the lungs is widened, and how wide the outer frame is.
 BOX_MARGIN, FRAME = 0.05, 0.1
@@ -20,7 +22,7 @@ def shortcut_controls(
     masked: MaskedImages | None,
     normalise: Normaliser,
     answers: SplitPredictions,
-) -> dict[str, dict]:
+) -> dict[str, ShortcutControl]:
     """Accuracy (at argmax) and AUROC on changed test images, and on the same images as they are.
 
     Args:
@@ -31,8 +33,8 @@ def shortcut_controls(
         answers: What the model answered to the test split as it is.
 
     Returns:
-        {control: {"images", "changed": {metric: entry}, "unchanged": {metric: entry}}} for "frame_only" and, with
-        masks, "lungs_removed", "lung_box_removed" and "lungs_only". AUROC is left out where a class does not occur.
+        {control: estimates} for "frame_only" and, with masks, "lungs_removed", "lung_box_removed" and "lungs_only".
+        AUROC is left out where a class does not occur.
     """
     whole = np.asarray(test.pixels)
     frame = np.broadcast_to(_frame(whole.shape[1:]), whole.shape)
@@ -40,7 +42,7 @@ def shortcut_controls(
     if masked:
         kept = {"lungs_removed": ~masked.lung, "lung_box_removed": ~_boxes(masked.lung), "lungs_only": masked.lung}
         controls.append((masked.rows, masked.pixels, kept))
-    found: dict[str, dict] = {}
+    found: dict[str, ShortcutControl] = {}
     for rows, pixels, kept in controls:
         labels, units = answers.truth[rows], answers.units.of_rows(rows)
         unchanged = _scores(answers.probabilities[rows], labels, units)
@@ -48,7 +50,7 @@ def shortcut_controls(
             split = PixelDataset(fill(pixels, keep), labels)
             probabilities = softmax(predict_logits(model, split, normalise).astype(np.float64), axis=1)
             changed = _scores(probabilities, labels, units)
-            found[name] = {"images": len(rows), "changed": changed, "unchanged": unchanged}
+            found[name] = ShortcutControl(images=len(rows), changed=changed, unchanged=unchanged)
     return found
 
 
@@ -86,5 +88,7 @@ def _boxes(lungs: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def _scores(probabilities: np.ndarray, labels: np.ndarray, units: BootstrapClusters) -> dict:
-    return accuracy_and_auroc(labels, probabilities, {"argmax": probabilities.argmax(axis=1)}, units)["argmax"]
+def _scores(probabilities: np.ndarray, labels: np.ndarray, units: BootstrapClusters) -> Metrics:
+    positive = 1 if probabilities.shape[1] == 2 else None  # accuracy and AUROC are the same for either class
+    images = ScoredImages(labels, probabilities, {"argmax": probabilities.argmax(axis=1)}, positive)
+    return estimate_accuracy_and_auroc(images, units)["argmax"]

@@ -15,10 +15,11 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from space.inference.gradcam import class_activation_maps, network_of
+from space.results import LungEnergy, RandomisedStage
 from train.data.lung_masks import MaskedImages
 from train.data.pixel_cache import Normaliser
-from train.evaluation.bootstrap import mean_interval
-from train.evaluation.metrics import BootstrapClusters, entries
+from train.evaluation.bootstrap import BootstrapClusters
+from train.evaluation.estimates import estimate_mean
 
 BATCH_SIZE = 32
 SHUFFLES = 20  # other patients' maps that each mask is compared with
@@ -46,7 +47,9 @@ def maps_of(model: nn.Module, pixels: np.ndarray, normalise: Normaliser, relu: b
     return torch.cat(found)
 
 
-def lung_energy(model: nn.Module, images: MaskedImages, normalise: Normaliser, units: BootstrapClusters) -> dict:
+def lung_energy(
+    model: nn.Module, images: MaskedImages, normalise: Normaliser, units: BootstrapClusters, labels: dict[str, int]
+) -> LungEnergy:
     """The share of a map's energy that lies in the lungs, beside what would be there anyway.
 
     Args:
@@ -54,31 +57,25 @@ def lung_energy(model: nn.Module, images: MaskedImages, normalise: Normaliser, u
         images: Test images with masks.
         normalise: Pixels -> the model's input.
         units: What is resampled for intervals, of the same images.
-
-    Returns:
-        Entries `inside` (share of energy in the lungs), `area` (share of the image that is lung), `shuffled` (share
-        of other patients' maps in the same lungs) and `gain` (`inside` - `shuffled`, paired), and the numbers of
-        `images` and of `empty` maps, which are left out; these numbers alone where every map is empty.
+        labels: {label: how many of the images it has}.
     """
     maps = maps_of(model, images.pixels, normalise).double()
     whole = F.interpolate(maps[:, None], images.lung.shape[1:], mode="bilinear", align_corners=False)[:, 0].numpy()
     full = np.flatnonzero(whole.sum(axis=(1, 2)) > 0)
+    counts = {"images": len(full), "empty": len(maps) - len(full), "labels": labels}
     if not len(full):
-        return {"images": 0, "empty": len(maps)}
-    keys = units.keys[full]
-    lung, counted, whole = images.lung[full], images.counted[full], whole[full]
+        return LungEnergy(**counts)
+    units, lung, counted, whole = units.of_rows(full), images.lung[full], images.counted[full], whole[full]
 
     def inside(maps: np.ndarray) -> np.ndarray:
         energy = maps * counted
         return (energy * lung).sum(axis=(1, 2)) / np.maximum(energy.sum(axis=(1, 2)), 1e-12)
 
     own = inside(whole)
-    others = np.mean([inside(whole[order]) for order in _others(keys)], axis=0)
+    others = np.mean([inside(whole[order]) for order in _others(units.keys)], axis=0)
     area = (lung & counted).sum(axis=(1, 2)) / counted.sum(axis=(1, 2))
     values = {"inside": own, "area": area, "shuffled": others, "gain": own - others}
-    limits = {name: mean_interval(value, keys) for name, value in values.items()}
-    means = {name: float(value.mean()) for name, value in values.items()}
-    return entries(means, limits, units.of_rows(full)) | {"images": len(full), "empty": len(maps) - len(full)}
+    return LungEnergy(**counts, **{name: estimate_mean(value, units) for name, value in values.items()})
 
 
 def _others(keys: np.ndarray) -> Iterator[np.ndarray]:
@@ -96,7 +93,7 @@ def _others(keys: np.ndarray) -> Iterator[np.ndarray]:
 
 def weight_randomisation(
     model: nn.Module, pixels: np.ndarray, normalise: Normaliser, units: BootstrapClusters
-) -> list[dict]:
+) -> list[RandomisedStage]:
     """How alike maps stay while the network's stages are replaced by random ones, from the head down.
 
     Args:
@@ -106,8 +103,8 @@ def weight_randomisation(
         units: What is resampled for intervals, of the same images.
 
     Returns:
-        For each stage, in the order of randomisation, {"stage", "correlation": entry}: the mean Spearman correlation
-        between an image's map of the trained network and that of the network randomised so far, before the ReLU.
+        For each stage, in the order of randomisation, the mean Spearman correlation between an image's map of the
+        trained network and that of the network randomised so far, before the ReLU.
         Constant maps, whose correlation is not defined, count as 0.
     """
     rows = np.unique(np.linspace(0, len(pixels) - 1, min(RANDOMISED_IMAGES, len(pixels))).astype(int))
@@ -121,8 +118,7 @@ def weight_randomisation(
                 module.reset_parameters()
             other = maps_of(network, chosen, normalise, relu=False).flatten(1).numpy()
             alike = np.array([_correlation(a, b) for a, b in zip(trained, other, strict=True)])
-            limits = {"correlation": mean_interval(alike, kept.keys)}
-            found.append({"stage": stage} | entries({"correlation": float(alike.mean())}, limits, kept))
+            found.append(RandomisedStage(stage=stage, correlation=estimate_mean(alike, kept)))
     return found
 
 

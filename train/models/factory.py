@@ -9,23 +9,19 @@ import timm
 from PIL import Image
 from timm.models import save_for_hf
 from torch import nn
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, PilBackend
+from transformers import PilBackend
 
 from space.errors import UsageError, first_line
 from space.inference.gradcam import network_of
 from train.common.arguments import IMAGENET, SCRATCH
 from train.config.recipe import ModelRecipe
 from train.models.chest_cnns import CHEST_CNNS, default_init
+from train.models.load import load_saved
 from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 from train.models.pretrained import load_start
 
 # The layer whose output is the last feature map; packages that work with hooks need its name.
 GRADCAM_LAYERS = {"mobilenetv2": "timm_model.bn2", "densenet": "timm_model.features.norm5"}
-# So that a run folder opens in this project without remote code; elsewhere its own copy of the code is used.
-AutoConfig.register(ChestCnnConfig.model_type, ChestCnnConfig)
-AutoModelForImageClassification.register(ChestCnnConfig, ChestCnnForImageClassification)
-# Pillow resizes, whichever backend is asked for: torchvision's result differs from it by one gray level.
-AutoImageProcessor.register(ChestCnnConfig, image_processor_classes={"pil": PilBackend, "torchvision": PilBackend})
 
 
 def build(recipe: ModelRecipe, labels: list[str], init: str | None = None):
@@ -106,8 +102,7 @@ def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
         except ValueError as error:
             size = f"image_size = {recipe.image_size}"
             raise UsageError(f"{recipe.architecture} does not work with {size}: {first_line(error)}") from None
-        model = AutoModelForImageClassification.from_pretrained(folder)
-        processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+        model, processor = load_saved(Path(folder))
     family = next((name for name in GRADCAM_LAYERS if recipe.architecture.startswith(name)), None)
     model.config.gradcam_layer = GRADCAM_LAYERS.get(family)
     return model, processor

@@ -10,8 +10,10 @@ from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay, confusion_matrix
 
+from space.results import EpochRecord
 from train.evaluation.calibration import ECE_BINS, confidences
-from train.evaluation.evaluate_model import DecisionSpec, SplitPredictions
+from train.evaluation.evaluate_model import DecisionSpec
+from train.evaluation.inference import SplitPredictions
 
 DPI = 120
 
@@ -41,16 +43,20 @@ class Shown:
         return self.task.decisions(self.answers.probabilities)[self.task.rule]
 
 
-def save_figures(folder: Path, history: list[dict], shown: Shown) -> list[str]:
+def save_figures(folder: Path, history: list[EpochRecord], shown: Shown) -> list[str]:
     """Draw everything.
 
-    Args:
-        folder: Where to write; is made.
-        history: Rows of `train.engine.trainer.Fit.history`.
-        shown: The split to draw.
+        Args:
+            folder: Where to write; is made.
+    <<<<<<< HEAD
+            history: Rows of `train.engine.trainer.Fit.history`.
+    =======
+            history: The epochs of training.
+    >>>>>>> eda9754 (WIP)
+            shown: The split to draw.
 
-    Returns:
-        The names of the files, in the order of a card.
+        Returns:
+            The names of the files, in the order of a card.
     """
     folder.mkdir(exist_ok=True)
     drawn = {
@@ -71,13 +77,13 @@ def _figure(columns: int = 1) -> tuple[Figure, np.ndarray]:
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def _learning_curves(history: list[dict]) -> Figure:
+def _learning_curves(history: list[EpochRecord]) -> Figure:
     figure, (loss, score) = _figure(columns=2)
-    epochs = [row["epoch"] for row in history]
+    epochs = [row.epoch for row in history]
     drawn = (("train_loss", loss), ("validation_loss", loss), ("validation_auroc", score), ("corrupted_auroc", score))
     for name, axes in drawn:
-        if name in history[0]:
-            axes.plot(epochs, [row[name] for row in history], marker=".", label=name.replace("_", " "))
+        if getattr(history[0], name) is not None:
+            axes.plot(epochs, [getattr(row, name) for row in history], marker=".", label=name.replace("_", " "))
     loss.set(xlabel="epoch", ylabel="loss (nats)")
     score.set(xlabel="epoch", ylabel="AUROC")
     loss.legend()

@@ -16,17 +16,17 @@ MOST, COLUMNS, OPACITY = 12, 4, 0.5
 
 
 def draw_mistakes(
-    folder: Path, shown: Shown, pixels: PixelDataset, model: nn.Module, normalise: Normaliser, with_samples: bool
+    folder: Path, shown: Shown, pixels: PixelDataset, model: nn.Module, normalise: Normaliser, publish: bool
 ) -> bool:
     """Write mistakes.png: images whose most likely class is wrong, the most probable first, beside their maps.
 
     Args:
-        folder: The run's figures. The file lies in `local/`, which is never published, unless `with_samples`.
+        folder: The run's figures. The file lies in `local/`, which is never published, unless `publish`.
         shown: The split.
         pixels: Its pixels.
         model: The finished classifier.
         normalise: Pixels -> the model's input.
-        with_samples: Whether the images may be published with the run.
+        publish: Whether the images may be published with the run.
 
     Returns:
         Whether there is a file that may be published.
@@ -47,14 +47,12 @@ def draw_mistakes(
     for axes in all_axes:
         axes.axis("off")
     for axes, row, image, activation in zip(all_axes, chosen, images, maps, strict=False):
-        plain = Image.fromarray(image)
-        pair = np.concatenate(
-            [np.asarray(plain.convert("RGB")), np.asarray(overlay(plain, activation, OPACITY))], axis=1
-        )
+        xray = Image.fromarray(image)
+        pair = np.concatenate([np.asarray(xray.convert("RGB")), np.asarray(overlay(xray, activation, OPACITY))], axis=1)
         axes.imshow(pair)
         labels = shown.task.labels
         axes.set_title(f"{labels[truth[row]]}, called {labels[predicted[row]]} ({confidence[row]:.3f})", fontsize=9)
-    path = (folder if with_samples else folder / "local") / "mistakes.png"
+    path = (folder if publish else folder / "local") / "mistakes.png"
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=DPI)
-    return with_samples
+    return publish

@@ -12,36 +12,8 @@ from space.errors import run_cli
 from space.results import DatasetRecord, Metrics, Results, read_results
 from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
+from train.evaluation.metrics import CLASS_METRICS, METRICS, Metric
 
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "sensitivity": "sensitivity (recall)",
-    "specificity": "specificity",
-    "precision": "precision",
-    "f1": "F1",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "macro_f1": "macro F1",
-    "weighted_precision": "weighted precision",
-    "weighted_recall": "weighted recall",
-    "weighted_f1": "weighted F1",
-    "mcc": "Matthews correlation",
-    "cohen_kappa": "Cohen's kappa",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "brier": "Brier score",
-    "nll": "NLL (nats)",
-    "ece": "ECE",
-}
-CLASS_METRIC_NAMES = {
-    "precision": "precision",
-    "recall": "recall (sensitivity)",
-    "specificity": "specificity",
-    "f1": "F1",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-}
 CONTROL_NAMES = {
     "lungs_removed": "the lungs",
     "lung_box_removed": "a box around the lungs",
@@ -55,10 +27,6 @@ ABOUT_NAMES = {
     "exclusion": "exclusion",
     "reference": "reference standard for the classes",
 }
-# Metrics that do not depend on how scores become decisions.
-OF_PROBABILITIES = ("auroc", "auprc", "brier", "nll", "ece")
-# As the Hub's evaluation tools name them.
-HUB_NAMES = {"auroc": "roc_auc", "brier": "brier_score", "mcc": "matthews_correlation"}
 CHANCE = 0.5  # AUROC
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -96,24 +64,22 @@ def _values(results: Results) -> dict:
         "about": results.dataset.audit.about if results.dataset.audit else {},
         "telltales": list(telltales),
         "telltale": max(telltales, key=telltales.get, default=None),
-        "metric_names": _metric_names(results),
-        "class_metric_names": CLASS_METRIC_NAMES,
+        "metric_names": {name: metric.title for name, metric in _shown_metrics(results).items()},
+        "class_metric_names": {name: metric.title for name, metric in CLASS_METRICS.items()},
         "control_names": CONTROL_NAMES,
         "about_names": ABOUT_NAMES,
     }
 
 
-def _metric_names(results: Results) -> dict[str, str]:
+def _shown_metrics(results: Results) -> dict[str, Metric]:
     """The metrics that are shown; means over both classes of a binary task say nothing more than its other metrics."""
     means = ("macro_", "weighted_")
-    return {
-        name: title for name, title in METRIC_NAMES.items() if not (results.positive_label and name.startswith(means))
-    }
+    return {name: metric for name, metric in METRICS.items() if not (results.positive_label and name.startswith(means))}
 
 
 def _front_matter(results: Results) -> ModelCardData:
     own, name, external = results.dataset, results.recipe.name, results.external.values()
-    titles = _metric_names(results)
+    shown = _shown_metrics(results)
     on_hub = [dataset.name for dataset in (own, *(other.dataset for other in external)) if "/" in dataset.name]
     return ModelCardData(
         license="apache-2.0",
@@ -128,18 +94,18 @@ def _front_matter(results: Results) -> ModelCardData:
             *(
                 entry
                 for split, rules in reversed(results.splits.items())
-                for entry in _eval_results(own, split, rules["argmax"], titles)
+                for entry in _eval_results(own, split, rules["argmax"], shown)
             ),
             *(
                 entry
                 for other in external
-                for entry in _eval_results(other.dataset, "external", other.rules["argmax"], titles)
+                for entry in _eval_results(other.dataset, "external", other.rules["argmax"], shown)
             ),
         ],
     )
 
 
-def _eval_results(dataset: DatasetRecord, split: str, metrics: Metrics, titles: dict[str, str]) -> list[EvalResult]:
+def _eval_results(dataset: DatasetRecord, split: str, metrics: Metrics, shown: dict[str, Metric]) -> list[EvalResult]:
     """The numbers of one split at argmax, as the Hub's model-index holds them."""
     return [
         EvalResult(
@@ -147,11 +113,11 @@ def _eval_results(dataset: DatasetRecord, split: str, metrics: Metrics, titles: 
             dataset_type=dataset.name,
             dataset_name=dataset.title,
             dataset_split=split,
-            metric_type=HUB_NAMES.get(name, name),
-            metric_name=title + ("" if name in OF_PROBABILITIES else " (argmax)"),
+            metric_type=metric.hub_name or name,
+            metric_name=metric.title + ("" if metric.of_probabilities else " (argmax)"),
             metric_value=round(metrics[name].value, 4),
         )
-        for name, title in titles.items()
+        for name, metric in shown.items()
         if name in metrics
     ]
 

@@ -2,11 +2,29 @@
 
 import csv
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
+from space.results import EpochRecord, Metrics, Results
 from train.data.dataset import Data
+from train.evaluation.inference import SplitPredictions
+
+
+def write_tables(folder: Path, data: Data, results: Results, predictions: dict[str, SplitPredictions]) -> None:
+    """Write predictions.csv, classification_report.csv, confusion_matrix.csv and history.csv.
+
+    Args:
+        folder: The run folder.
+        data: The dataset; its rows stand in the order of the predictions.
+        results: What the other tables are read from.
+        predictions: {split: answers}.
+    """
+    write_predictions(folder / "predictions.csv", data, {name: one.probabilities for name, one in predictions.items()})
+    write_classification_report(folder / "classification_report.csv", results)
+    write_confusion(folder / "confusion_matrix.csv", results)
+    write_history(folder / "history.csv", results.history)
 
 
 def write_predictions(path: Path, data: Data, probabilities: dict[str, np.ndarray]) -> None:
@@ -29,43 +47,38 @@ def _predictions(data: Data, probabilities: dict[str, np.ndarray]) -> Iterable[S
             yield row["source"], name, row["patient"], *names, *(f"{score:.9f}" for score in scores)
 
 
-def write_classification_report(path: Path, results: dict) -> None:
+def write_classification_report(path: Path, results: Results) -> None:
     """Write classification_report.csv: every metric of every split and rule, of all classes together and of each."""
-    rows = []
-    for split, rules in results["splits"].items():
+    rows: list[Sequence] = []
+    for split, rules in results.splits.items():
         for rule, overall in rules.items():
-            for label, metrics in {"": overall, **results["classes"][split][rule]}.items():
-                rows += [
-                    (
-                        split,
-                        rule,
-                        label,
-                        name,
-                        *(f"{one[key]:.6f}" for key in ("value", "low", "high")),
-                        one["n"],
-                        one["unit"],
-                    )
-                    for name, one in metrics.items()
-                ]
+            rows += _metric_rows((split, rule, ""), overall)
+            for label, metrics in results.classes[split][rule].items():
+                rows += _metric_rows((split, rule, label), metrics)
     _write(path, ["split", "rule", "class", "metric", "value", "low", "high", "n", "unit"], rows)
 
 
-def write_confusion(path: Path, results: dict) -> None:
+def _metric_rows(place: Sequence[str], metrics: Metrics) -> Iterable[Sequence]:
+    for name, estimate in metrics.items():
+        digits = (f"{number:.6f}" for number in (estimate.value, estimate.low, estimate.high))
+        yield *place, name, *digits, estimate.n, estimate.unit
+
+
+def write_confusion(path: Path, results: Results) -> None:
     """Write confusion_matrix.csv: a row per split, rule and true class, a column per decided class."""
-    labels = results["labels"]
     rows = [
         (split, rule, label, *row)
-        for split, rules in results["confusion"].items()
+        for split, rules in results.confusion.items()
         for rule, counts in rules.items()
-        for label, row in zip(labels, counts, strict=True)
+        for label, row in zip(results.labels, counts, strict=True)
     ]
-    _write(path, ["split", "rule", "true", *(f"decided:{label}" for label in labels)], rows)
+    _write(path, ["split", "rule", "true", *(f"decided:{label}" for label in results.labels)], rows)
 
 
-def write_history(path: Path, history: list[dict]) -> None:
-    """Write history.csv: a row per epoch."""
-    names = [name for name in history[0] if history[0][name] is not None]
-    _write(path, names, [[row[name] for name in names] for row in history])
+def write_history(path: Path, history: list[EpochRecord]) -> None:
+    """Write history.csv: a row per epoch, without what was not measured."""
+    names = [field.name for field in fields(EpochRecord) if getattr(history[0], field.name) is not None]
+    _write(path, names, [[getattr(row, name) for name in names] for row in history])
 
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence]) -> None:

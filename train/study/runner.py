@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from space.errors import ChestXrayError, UsageError
+from space.results import Results, read_results
 from train.common.atomic_output import public_name
 from train.study.plan import PlannedRun
 
@@ -48,8 +49,8 @@ class Workplace:
         """The file that a run's output goes to."""
         return self.folder / "logs" / f"{run.name}.log"
 
-    def results(self, run: PlannedRun) -> dict | None:
-        """The content of a finished run's results.json; None if the run is not finished.
+    def results(self, run: PlannedRun) -> Results | None:
+        """The results of a finished run; None if the run is not finished.
 
         Raises:
             UsageError: The run was made with other settings or on other data than is planned now.
@@ -57,7 +58,7 @@ class Workplace:
         path = self.run_folder(run) / "results.json"
         if not path.is_file():
             return None
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = read_results(path)
         planned, made = self._planned(run), _made(results)
         if differing := [key for key in planned if planned[key] != made.get(key)]:
             raise UsageError(
@@ -73,10 +74,10 @@ class Workplace:
         return json.loads(json.dumps(run.recipe.to_dict())) | asked | {"dataset": self.fingerprint}
 
 
-def _made(results: dict) -> dict:
+def _made(results: Results) -> dict:
     """What a finished run was made with: sections of the recipe, seed, init, max_steps and dataset."""
-    asked = {key: results[key] for key in ("seed", "init", "max_steps")}
-    return results["recipe"] | asked | {"dataset": results["dataset"]["fingerprint"]}
+    asked = {"seed": results.seed, "init": results.init, "max_steps": results.max_steps}
+    return asdict(results.recipe) | asked | {"dataset": results.dataset.fingerprint}
 
 
 def default_jobs() -> int:
@@ -84,7 +85,7 @@ def default_jobs() -> int:
     return max(1, torch.cuda.device_count())
 
 
-def run_all(place: Workplace, planned: list[PlannedRun], report: Callable[[PlannedRun, dict], None]) -> None:
+def run_all(place: Workplace, planned: list[PlannedRun], report: Callable[[PlannedRun, Results], None]) -> None:
     """Start every run that is not finished, `place.jobs` side by side.
 
     Args:
@@ -156,7 +157,7 @@ def _visible_gpu(slot: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": visible.split(",")[slot % count]}
 
 
-def _finished(place: Workplace, run: PlannedRun, code: int) -> dict:
+def _finished(place: Workplace, run: PlannedRun, code: int) -> Results:
     """The results of a run that has ended.
 
     Raises:

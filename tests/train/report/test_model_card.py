@@ -15,9 +15,10 @@ from space.inference.operating_point import OperatingPoint
 from space.results import Results, read_results
 from tests.conftest import REPOSITORY, TINY_RECIPE
 from train.config.recipe import load_recipe
+from train.evaluation.bootstrap import BootstrapClusters
 from train.evaluation.calibration import Calibration
-from train.evaluation.evaluate_model import DecisionSpec, SplitPredictions, evaluate
-from train.evaluation.metrics import BootstrapClusters
+from train.evaluation.evaluate_model import DecisionSpec, evaluate
+from train.evaluation.inference import SplitPredictions
 from train.report.model_card import main, render_card, render_evaluation
 
 GOLDEN = REPOSITORY / "tests" / "train" / "report"
@@ -40,7 +41,7 @@ def evaluations(classes: int, test: bool) -> tuple[DecisionSpec, dict, dict]:
     point = OperatingPoint("youden", "PNEUMONIA", 0.4321) if classes == 2 else None
     task = DecisionSpec(labels, 1 if classes == 2 else None, point, Calibration(1.25, np.zeros(classes)))
     splits = {"validation": answers(0, classes)} | ({"test": answers(1, classes)} if test else {})
-    return task, evaluate(task, splits), evaluate(task, {"external": answers(2, classes)})
+    return task, asdict(evaluate(task, splits)), asdict(evaluate(task, {"external": answers(2, classes)}))
 
 
 def make_results(classes: int = 2, test: bool = True, examined: bool = True, external: bool = True, **changes) -> dict:

@@ -1,13 +1,10 @@
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from space.errors import UsageError
 from tests.conftest import REPOSITORY, TINY_RECIPE
-from train.config.recipe import load_recipe
 from train.study.plan import load_study, plan_runs
-from train.study.runner import Workplace, launch_command
 
 STUDIES = REPOSITORY / "train" / "studies"
 STUDY = f"""
@@ -118,14 +115,3 @@ def test_a_grid_is_every_combination_with_the_base(tmp_path):
     clash = grid.replace("{ label_smoothing = 0.05 }", "{ label_smoothing = 0.05, learning_rate = 1e-2 }")
     with pytest.raises(UsageError, match="learning-rate and smoothing both change learning_rate"):
         planned(tmp_path, clash)
-
-
-def test_a_runs_command_makes_the_recipe_that_was_planned(tmp_path):
-    run = planned(tmp_path, STUDY + MORE)[3]
-    words = launch_command(Workplace(tmp_path, str(TINY_RECIPE), "DATA", "", 1), run)
-    options = words[words.index("--recipe") :]
-    changes = [value for flag, value in pairwise(options) if flag == "--set"]
-    assert load_recipe(TINY_RECIPE, changes) == run.recipe
-    assert "--resume" in options
-    for flag, value in (("--init", "scratch"), ("--max-steps", "2"), ("--seed", "0"), ("--dataset", "DATA")):
-        assert options[options.index(flag) + 1] == value

@@ -1,24 +1,40 @@
+"""Statistics over seeds, and the report made of them."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from tests.conftest import TINY_RECIPE
+from space.results import Estimate
+from tests.conftest import REPOSITORY
 from tests.train.study.test_plan import MORE, STUDY, write_study
-from train.config.recipe import load_recipe
-from train.study.plan import list_settings, load_study
-from train.study.report import compare, render_report, summarise, t_interval
+from train.study.plan import list_settings, load_study, setting_name
+from train.study.report import compare, render_report, seed_mean, summarise
+from train.study.results import BaseRun, RunRecord, SeedMean, read_study
+
+FOLDER = REPOSITORY / "train" / "studies" / "pneumonia-factors"
+COMMITTED = read_study(FOLDER / "results.json")
 
 
 def test_intervals_are_students():
     values = [0.91, 0.95, 0.90, 0.96]
     expected = ttest_1samp(values, 0).confidence_interval(0.95)
-    found = t_interval(values)
-    assert (found["mean"], found["low"], found["high"]) == pytest.approx((np.mean(values), *expected))
-    assert t_interval([0.5, 0.5]) == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 2}
+    found = seed_mean(values)
+    assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), *expected))
+    assert seed_mean([0.5, 0.5]) == SeedMean(mean=0.5, low=0.5, high=0.5, n=2)
 
 
-def made_up(setting: dict, seed: int, value: float) -> dict:
-    return {"setting": setting, "seed": seed, "values": {"validation_auroc": value}}
+def made_up(setting: dict, seed: int, value: float, **values: float) -> RunRecord:
+    """A run with this value on validation."""
+    lengths = {"image_size": 64, "epochs": 1, "kept_epoch": 1, "steps": 2, "train_seconds": 9.0, "test": None}
+    return RunRecord(
+        name=f"{setting_name(setting)}-seed{seed}",
+        setting=setting,
+        seed=seed,
+        values={"validation_auroc": value} | values,
+        **lengths,
+    )
 
 
 def test_a_level_is_compared_with_the_base_of_the_same_seed():
@@ -27,10 +43,10 @@ def test_a_level_is_compared_with_the_base_of_the_same_seed():
     runs += [made_up({"a": "x"}, seed, value) for seed, value in reversed(list(enumerate(level)))]
     found = compare(runs, "a", "x", "validation_auroc")
     expected = ttest_rel(level, base).confidence_interval(0.95)
-    assert (found["difference"]["low"], found["difference"]["high"]) == pytest.approx((expected.low, expected.high))
-    assert found["base"] == pytest.approx(0.85)
-    assert found["reading"] == "higher"
-    assert t_interval(level)["low"] < 0.85  # unpaired, the same numbers would show nothing
+    assert (found.difference.low, found.difference.high) == pytest.approx((expected.low, expected.high))
+    assert found.base == pytest.approx(0.85)
+    assert found.reading == "higher"
+    assert seed_mean(level).low < 0.85  # unpaired, the same numbers would show nothing
 
 
 @pytest.mark.parametrize(
@@ -39,7 +55,7 @@ def test_a_level_is_compared_with_the_base_of_the_same_seed():
 def test_an_interval_that_includes_zero_shows_no_difference(level, reading):
     runs = [made_up({}, seed, 0.8) for seed in (0, 1)]
     runs += [made_up({"a": "x"}, seed, value) for seed, value in enumerate(level)]
-    assert compare(runs, "a", "x", "validation_auroc")["reading"] == reading
+    assert compare(runs, "a", "x", "validation_auroc").reading == reading
 
 
 def test_in_a_grid_each_setting_is_compared_with_its_own_partner():
@@ -49,9 +65,9 @@ def test_in_a_grid_each_setting_is_compared_with_its_own_partner():
     found = compare(runs, "a", "x", "validation_auroc")
     by_seed = [(0.02 + 0.06) / 2, (0.00 + 0.03) / 2]
     expected = ttest_1samp(by_seed, 0).confidence_interval(0.95)
-    assert (found["difference"]["low"], found["difference"]["high"]) == pytest.approx((expected.low, expected.high))
-    assert found["base"] == pytest.approx(np.mean([0.75, 0.765]))
-    assert found["level"]["mean"] == pytest.approx(np.mean([0.79, 0.78]))
+    assert (found.difference.low, found.difference.high) == pytest.approx((expected.low, expected.high))
+    assert found.base == pytest.approx(np.mean([0.75, 0.765]))
+    assert found.level.mean == pytest.approx(np.mean([0.79, 0.78]))
 
 
 def report_of(tmp_path, text: str, has_test: bool = True) -> str:
@@ -60,23 +76,22 @@ def report_of(tmp_path, text: str, has_test: bool = True) -> str:
     runs = []
     for seed in study.seeds:
         for number, setting in enumerate(list_settings(study)):
-            values = {"validation_auroc": 0.9 + 0.02 * number * ("slow" in setting.values()) + 0.001 * seed}
-            values |= {"test_auroc": 0.8 - 0.01 * seed, "test_accuracy": 0.7} if has_test else {}
-            runs.append(made_up(setting, seed, 0) | {"values": values, "name": f"{number}-seed{seed}"})
-    recipe = load_recipe(TINY_RECIPE).to_dict()
-    results = {
-        "study": {"name": "factors", "base": "tiny", "mode": study.header.mode, "metric": "validation_auroc"}
-        | {"question": study.header.question, "seeds": study.seeds, "base_changes": [], "factors": {}},
-        "command": "python -m train.study factors.toml",
-        "dataset": {"title": "Phantoms"},
-        "images": {"train": 1000},
-        "machines": [{"precision": "fp32", "environment": {"device": "CPU"}}],
-        "train_seconds": 90.0,
-        "base_run": runs[0] | {"recipe": recipe, "init": "scratch", "epochs": 1, "steps": 2},
-        "patients": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40, "unit": "patient"} if has_test else None,
-        "runs": runs,
-    }
-    return render_report(results | summarise(study, runs))
+            validation = 0.9 + 0.02 * number * ("slow" in setting.values()) + 0.001 * seed
+            test = {"test_auroc": 0.8 - 0.01 * seed, "test_accuracy": 0.7} if has_test else {}
+            runs.append(made_up(setting, seed, validation, **test))
+    base, rows = summarise(study, runs)
+    patients = Estimate(value=0.8, low=0.7, high=0.9, n=40, unit="patient") if has_test else None
+    asked = replace(COMMITTED.study, mode=study.header.mode, metric="validation_auroc", seeds=study.seeds)
+    results = replace(
+        COMMITTED,
+        study=replace(asked, question=study.header.question),
+        base_run=BaseRun(**vars(runs[0]), recipe=COMMITTED.base_run.recipe, init="scratch"),
+        patients=patients,
+        runs=runs,
+        base=base,
+        rows=rows,
+    )
+    return render_report(results)
 
 
 def test_the_report_says_what_may_be_concluded_and_what_not(tmp_path):
@@ -98,3 +113,7 @@ def test_the_report_of_a_grid_and_of_a_dataset_without_test_split(tmp_path):
     assert "Interactions are not shown" in text
     assert "The dataset has no test split: all numbers are of validation." in text
     assert "on test" not in text
+
+
+def test_the_reports_in_this_repository_are_what_their_results_say():
+    assert render_report(COMMITTED) == (FOLDER / "README.md").read_text()

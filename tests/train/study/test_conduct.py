@@ -1,0 +1,90 @@
+"""A whole study, through the launcher, and started again."""
+
+import csv
+import os
+import re
+import signal
+import sys
+from dataclasses import replace
+
+import pytest
+
+from space.errors import UsageError
+from space.results import read_results
+from tests.train.study.test_plan import MORE, STUDY, write_study
+from train.study import conduct, runner
+from train.study.__main__ import main
+from train.study.report import render_report
+from train.study.results import read_study
+from train.study.runner import launch_command
+
+# In place of training with another seed: a copy of the run with seed 0, as soon as that is finished.
+COPY = """
+import json, shutil, sys, time
+source, folder, seed = sys.argv[1:]
+path = f"{folder}/results.json"
+for _ in range(3000):
+    try:
+        shutil.copytree(source, folder)
+        break
+    except FileNotFoundError:
+        time.sleep(0.1)
+results = json.load(open(path))
+json.dump(results | {"seed": int(seed)}, open(path, "w"))
+"""
+
+
+def test_a_study_runs_through_the_launcher_and_reads_test_once(dataset_folder, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "out"
+    options = [write_study(tmp_path), "--dataset", dataset_folder, "--output", output, "--jobs", "2"]
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own
+    monkeypatch.setattr(sys, "argv", ["study", *map(str, options)])
+
+    def command(place, run):
+        if run.seed == 0:
+            return launch_command(place, run)
+        source = place.run_folder(replace(run, name=run.name.replace("seed1", "seed0")))
+        return [sys.executable, "-c", COPY, str(source), str(place.run_folder(run)), str(run.seed)]
+
+    monkeypatch.setattr(runner, "launch_command", command)
+    main()
+    printed = capsys.readouterr().out
+    for number in range(1, 5):
+        assert re.search(rf"\[{number}/4\] (base|learning-rate.slow)-seed[01]: validation_auroc [01]\.\d{{4}}", printed)
+    assert {path.name for path in output.iterdir()} == {
+        "README.md", "differences.png", "logs", "results.json", "runs", "runs.csv", "study.toml",
+    }  # fmt: skip
+    results = read_study(output / "results.json")
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert results.machines[0].environment["device"] in (
+        f"CPU ({threads} threads)",
+        f"CPU ({threads + 1} threads)",
+    )
+    for run in results.runs:
+        recorded = read_results(output / "runs" / run.name / "results.json")
+        assert run.values["validation_auroc"] == recorded.selection.validation_auroc
+        assert run.steps == 2
+        assert set(recorded.splits) == {"validation"}
+        assert run.values["test_auroc"] == run.test["auroc"].value
+    with (output / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["run"], row["learning-rate"]) for row in rows][:2] == [
+        ("base-seed0", "base"), ("learning-rate.slow-seed0", "slow"),
+    ]  # fmt: skip
+    assert (output / "differences.png").read_bytes().startswith(b"\x89PNG")
+    report = (output / "README.md").read_text()
+    assert report == render_report(results)
+    assert str(tmp_path) not in report + (output / "results.json").read_text()
+
+    def never(*_):
+        raise AssertionError("a finished study reads no test split and starts no run")
+
+    monkeypatch.setattr(conduct, "collect", never)
+    monkeypatch.setattr(conduct, "run_all", never)
+    (output / "README.md").unlink()
+    main()
+    assert (output / "README.md").read_text() == report
+    assert results.rows[0].measures["validation_auroc"].reading in capsys.readouterr().out
+    write_study(tmp_path, STUDY + MORE)
+    with pytest.raises(UsageError, match="holds a finished study of 4 runs"):
+        main()

@@ -1,0 +1,83 @@
+"""What the finished runs of a study recorded, and the test split, read once for each of them."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from space.results import Metrics, Results
+from train.data.dataset import Data
+from train.data.pixel_cache import load_pixels
+from train.engine.runtime import use_all_cores
+from train.evaluation.calibration import Calibration
+from train.evaluation.evaluate_model import DecisionSpec, evaluate
+from train.evaluation.finished_model import load_finished
+from train.evaluation.inference import predict_split
+from train.study.plan import PlannedRun, Study, describe
+from train.study.report import summarise
+from train.study.results import BaseRun, Machine, RunRecord, StudyRecord, StudyResults
+from train.study.runner import Workplace
+
+
+def collect(study: Study, planned: list[PlannedRun], place: Workplace, data: Data, command: str) -> StudyResults:
+    """Gather what finished runs recorded, and read the test split of each of them, once."""
+    recorded = {run.name: place.results(run) for run in planned}
+    tests: dict[str, Metrics] = {}
+    if "test" in data.splits:
+        tests = {run.name: evaluate_on_test(data, place, run) for run in planned}
+    runs = [_record(run, recorded[run.name], study.header.metric, tests.get(run.name)) for run in planned]
+    base, first = runs[0], recorded[runs[0].name]
+    machines = [Machine(precision=run.precision, environment=run.environment) for run in recorded.values()]
+    averages, rows = summarise(study, runs)
+    return StudyResults(
+        study=_describe(study, first),
+        command=command,
+        dataset=data.summary(),
+        images={name: len(split) for name, split in data.splits.items()},
+        machines=[machine for index, machine in enumerate(machines) if machine not in machines[:index]],
+        train_seconds=sum(run.train_seconds for run in runs),
+        base_run=BaseRun(**vars(base), recipe=first.recipe, init=first.init),
+        patients=tests[base.name]["auroc"] if tests else None,
+        runs=runs,
+        base=averages,
+        rows=rows,
+    )
+
+
+def _describe(study: Study, first: Results) -> StudyRecord:
+    return StudyRecord(
+        name=study.name,
+        **asdict(study.header) | {"base": first.recipe.name},
+        seeds=study.seeds,
+        base_changes=describe(study.base_changes),
+        factors={factor: list(levels) for factor, levels in study.factors.items()},
+    )
+
+
+def _record(run: PlannedRun, results: Results, metric: str, test: Metrics | None) -> RunRecord:
+    """What results.json says of one run."""
+    values = {metric: getattr(results.selection, metric)}
+    if test:
+        values |= {"test_auroc": test["auroc"].value, "test_accuracy": test["accuracy"].value}
+    return RunRecord(
+        name=run.name,
+        setting=run.setting,
+        seed=run.seed,
+        image_size=run.recipe.model.image_size,
+        epochs=len(results.history),
+        kept_epoch=results.selection.epoch,
+        steps=results.history[-1].step,
+        train_seconds=results.train_seconds,
+        values=values,
+        test=test,
+    )
+
+
+def evaluate_on_test(data: Data, place: Workplace, run: PlannedRun) -> Metrics:
+    """Evaluate a finished run on the test split, in fp32, at argmax."""
+    finished = load_finished(place.run_folder(run))
+    pixels = load_pixels(data, finished.processor, use_all_cores(), ["test"])["test"]
+    predictions = predict_split(finished.model, pixels, finished.normalise, data.splits["test"])
+    # The second class of two is the positive one; accuracy and AUROC are the same either way.
+    positive = 1 if len(data.labels) == 2 else None
+    task = DecisionSpec(data.labels, positive, None, Calibration(1.0, np.zeros(len(data.labels))))
+    return evaluate(task, {"test": predictions}).splits["test"]["argmax"]

@@ -1,0 +1,96 @@
+"""A study from its plan to its report: missing runs are made, results collected once, the report written."""
+
+import argparse
+import shlex
+import time
+from pathlib import Path
+
+from transformers.utils.logging import disable_progress_bar
+
+from space.errors import UsageError
+from space.results import Results
+from train.common.atomic_output import write_text_whole
+from train.data.dataset import load_data
+from train.study.collect import collect
+from train.study.plan import PlannedRun, Study
+from train.study.report import write_report
+from train.study.results import StudyResults, read_study, write_study
+from train.study.runner import Workplace, default_jobs, run_all
+
+
+def conduct(args: argparse.Namespace, study: Study, planned: list[PlannedRun], mark: Path) -> None:
+    """Make the runs that are missing, evaluate them, and write the report.
+
+    Args:
+        args: `study`, `dataset`, `output` and `jobs` of the command line.
+        study: The study.
+        planned: Its runs.
+        mark: Where the study's own file is kept in its folder.
+    """
+    disable_progress_bar()
+    data = load_data(args.dataset)
+    place = Workplace(args.output, study.header.base, args.dataset, data.fingerprint, args.jobs or default_jobs())
+    metric = study.header.metric
+    if (results := finished_results(place, planned, metric)) is None:
+        args.output.mkdir(parents=True, exist_ok=True)
+        write_text_whole(mark, args.study.read_text(encoding="utf-8"))
+        run_all(place, planned, _Progress(place, planned, metric))
+        results = collect(study, planned, place, data, _command(args, data.name))
+        write_study(args.output / "results.json", results)
+    write_report(args.output, results)
+    _print_rows(results, args.output)
+
+
+def _command(args: argparse.Namespace, dataset: str) -> str:
+    """The command that was given, with folders by their names alone: a report is no place for local paths."""
+    words = ["python", "-m", "train.study", args.study.name, "--dataset", dataset]
+    words += ["--output", args.output.resolve().name]
+    return shlex.join(words + (["--jobs", str(args.jobs)] if args.jobs else []))
+
+
+def finished_results(place: Workplace, planned: list[PlannedRun], metric: str) -> StudyResults | None:
+    """The results of a study that is finished; None if it is not.
+
+    Raises:
+        UsageError: They are of other runs than are planned now. The test split has been read, so nothing is added.
+    """
+    for run in planned:
+        place.results(run)  # refuses a run that was made with other settings
+    path = place.folder / "results.json"
+    if not path.is_file():
+        return None
+    results = read_study(path)
+    if results.study.metric != metric or {run.name for run in results.runs} != {run.name for run in planned}:
+        raise UsageError(
+            f"--output {place.folder} holds a finished study of {len(results.runs)} runs, and the study file now asks "
+            "for other runs or another metric. The test split has been read, so no runs can be added. Name another "
+            "--output."
+        )
+    return results
+
+
+class _Progress:
+    """Prints a line for each run that ends, and the time that is left."""
+
+    def __init__(self, place: Workplace, planned: list[PlannedRun], metric: str):
+        self.metric, self.total = metric, len(planned)
+        self.done = self.before = sum(place.results(run) is not None for run in planned)
+        self.started = time.monotonic()
+        print(f"{self.total} runs, {self.before} of them finished already; {place.jobs} at a time")
+
+    def __call__(self, run: PlannedRun, results: Results) -> None:
+        self.done += 1
+        pace = (time.monotonic() - self.started) / (self.done - self.before)
+        left = f", about {pace * (self.total - self.done) / 60:.0f} min left" if self.done < self.total else ""
+        value = getattr(results.selection, self.metric)
+        print(f"[{self.done}/{self.total}] {run.name}: {self.metric} {value:.4f}{left}", flush=True)
+
+
+def _print_rows(results: StudyResults, output: Path) -> None:
+    metric = results.study.metric
+    print(f"\n{metric} on validation: base {results.base[metric].mean:.4f}")
+    for row in results.rows:
+        compared = row.measures[metric]
+        change, name = compared.difference, f"{row.factor}: {row.level}"
+        print(f"  {name:34} {change.mean:+.4f}  [{change.low:+.4f}, {change.high:+.4f}]  {compared.reading}")
+    print(f"\nwritten: {output}")
