@@ -46,17 +46,13 @@ class Shown:
 def save_figures(folder: Path, history: list[EpochRecord], shown: Shown) -> list[str]:
     """Draw everything.
 
-        Args:
-            folder: Where to write; is made.
-    <<<<<<< HEAD
-            history: Rows of `train.engine.trainer.Fit.history`.
-    =======
-            history: The epochs of training.
-    >>>>>>> eda9754 (WIP)
-            shown: The split to draw.
+    Args:
+        folder: Where to write; is made.
+        history: The epochs of training.
+        shown: The split to draw.
 
-        Returns:
-            The names of the files, in the order of a card.
+    Returns:
+        The names of the files, in the order of a card.
     """
     folder.mkdir(exist_ok=True)
     drawn = {

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from hub.convert import convert
+from hub.conversion import convert
 from space.errors import UsageError
 from tests.conftest import TINY_RECIPE
 from tests.phantoms import write_kaggle_tree
@@ -22,18 +22,6 @@ def own(dataset_folder):
     data = load_data(str(dataset_folder))
     model, processor = build(load_recipe(TINY_RECIPE).model, data.labels, "scratch")
     return data, load_pixels(data, processor, 1), model.eval(), processor
-
-
-@pytest.fixture(scope="module")
-def others(tmp_path_factory):
-    """Other phantoms, with classes of other names."""
-    folder = tmp_path_factory.mktemp("others")
-    tree = write_kaggle_tree(folder / "elsewhere", seed=7) / "chest_xray"
-    for label, theirs in (("NORMAL", "healthy"), ("PNEUMONIA", "ill")):
-        for path in sorted(tree.glob(f"*/{label}")):
-            path.rename(path.with_name(theirs))
-    convert(tree, folder / "others")
-    return folder / "others"
 
 
 def load(dataset, labels_file, own):
@@ -57,9 +45,9 @@ def test_a_mapped_dataset_is_tested_and_compared_with_the_models_own_test_split(
 @pytest.mark.parametrize(
     ("mapping", "problem"),
     [
-        ('healthy = "NORMAL"', "ill is not a class of the model, which knows NORMAL, PNEUMONIA"),
+        ('healthy = "NORMAL"', "the model has no class ill. Its classes: NORMAL, PNEUMONIA"),
         ('healthy = "NORMAL"\nill = false', "has no image of class PNEUMONIA"),
-        ('healthi = "NORMAL"', "names healthi, which is not a class of .*others.* Its classes: healthy, ill"),
+        ('healthi = "NORMAL"', "others has no class healthi. Its classes: healthy, ill"),
     ],
 )
 def test_classes_that_do_not_fit_are_named(own, others, tmp_path, mapping, problem):

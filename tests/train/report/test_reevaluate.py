@@ -1,21 +1,23 @@
-"""A finished run evaluated anew, and on other datasets, through the command line."""
+"""A finished run evaluated again, and on other datasets."""
 
 import csv
+import io
 import json
 import re
 import shutil
+from argparse import Namespace
+from contextlib import redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hub.conversion import Options, convert
+from space.errors import UsageError
 from space.results import read_results
-from tests.conftest import run_python
-from tests.phantoms import write_kaggle_tree
 from train.report.model_card import render_card, render_evaluation
-
-FINETUNE = ("-m", "train.finetune", "--evaluate-only")
+from train.report.reevaluate import reevaluate
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +36,23 @@ def masked_dataset(kaggle_folder, tmp_path_factory):
     return folder
 
 
+def again(run: Path, dataset: Path, **options) -> str:
+    """Evaluate a run again; returns what is printed."""
+    asked = {"also": None, "also_labels": None, "with_samples": False} | options
+    with redirect_stdout(io.StringIO()) as printed:
+        reevaluate(Namespace(evaluate_only=run, dataset=str(dataset), **asked))
+    return printed.getvalue()
+
+
 @pytest.fixture(scope="module")
-def evaluated(run_folder, masked_dataset, tmp_path_factory):
-    """A copy of the tiny run, evaluated anew on the dataset with masks and on other phantoms."""
+def evaluated(run_folder, masked_dataset, others, tmp_path_factory) -> tuple[Path, str]:
+    """A copy of the tiny run, evaluated again on the dataset with masks and on other phantoms; and what was printed."""
     folder = tmp_path_factory.mktemp("runs")
-    run = folder / "tiny"
-    shutil.copytree(run_folder, run)
-    tree = write_kaggle_tree(folder / "elsewhere", seed=7)
-    for path in sorted((tree / "chest_xray").glob("*/NORMAL")):
-        path.rename(path.with_name("healthy"))
-    for path in sorted((tree / "chest_xray").glob("*/PNEUMONIA")):
-        path.rename(path.with_name("ill"))
-    convert(tree / "chest_xray", folder / "others")
-    (folder / "map.toml").write_text('healthy = "NORMAL"\nill = "PNEUMONIA"\n')
-    others = ["--also", folder / "others", "--also-labels", folder / "map.toml"]
-    done = run_python(*FINETUNE, run, "--dataset", masked_dataset, *others, "--with-samples")
-    assert done.returncode == 0, done.stderr
-    return run, done
+    shutil.copytree(run_folder, folder / "tiny")
+    labels = folder / "map.toml"
+    labels.write_text('healthy = "NORMAL"\nill = "PNEUMONIA"\n')
+    options = {"also": str(others), "also_labels": labels, "with_samples": True}
+    return folder / "tiny", again(folder / "tiny", masked_dataset, **options)
 
 
 def read(run) -> dict:
@@ -70,7 +72,7 @@ def test_the_same_weights_get_the_same_numbers(run_folder, evaluated):
     unchanged = ("recipe", "command", "seed", "train_seconds", "environment", "history", "operating_point")
     assert all(before[name] == after[name] for name in unchanged)
     assert (evaluated[0] / "model.safetensors").read_bytes() == (run_folder / "model.safetensors").read_bytes()
-    assert "test, argmax" in evaluated[1].stdout
+    assert "test, argmax" in evaluated[1]
     assert not list(evaluated[0].parent.glob("tiny.*"))
 
 
@@ -101,41 +103,16 @@ def test_an_external_test_reports_the_drop(evaluated):
     assert re.search(r"dataset_split|split: external|external", card.split("---")[1])
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (["--recipe", "best-pneumonia"], "leave out --recipe"),
-        (["--also-labels", "map.toml"], "--also"),
-    ],
-)
-def test_contradictions_are_usage_errors(run_folder, dataset_folder, options, expected):
-    done = run_python(*FINETUNE, run_folder, "--dataset", dataset_folder, *options)
-    assert (done.returncode, expected in done.stderr) == (2, True), done.stderr
-
-
-def test_a_folder_without_a_run_and_another_dataset_are_refused(run_folder, dataset_folder, evaluated, tmp_path):
-    done = run_python(*FINETUNE, tmp_path, "--dataset", dataset_folder)
-    assert done.returncode == 2
-    assert "no results.json" in done.stderr
-    done = run_python(*FINETUNE, run_folder, "--dataset", evaluated[0].parent / "others")
-    assert done.returncode == 2
-    assert "0 have the same split and label there" in done.stderr
-
-
-def test_an_external_set_with_training_images_is_refused_with_the_evidence(
-    run_folder, dataset_folder, kaggle_folder, tmp_path
+def test_another_dataset_and_copies_of_training_images_are_refused_and_nothing_changes(
+    run_folder, dataset_folder, others
 ):
-    tree = write_kaggle_tree(tmp_path / "mixed", seed=9)
-    stolen = sorted((kaggle_folder / "chest_xray" / "train" / "NORMAL").glob("*.jpeg"))[0]
-    with Image.open(stolen) as image:
-        image.save(tree / "chest_xray" / "train" / "NORMAL" / "IM-9999-0001.jpeg", quality=70)
-    convert(tree, tmp_path / "mixed-dataset")
-    before = (run_folder / "results.json").read_bytes()
-    done = run_python(*FINETUNE, run_folder, "--dataset", dataset_folder, "--also", tmp_path / "mixed-dataset")
-    assert done.returncode == 2
-    assert f"IM-9999-0001.jpeg = train/NORMAL/{stolen.name}" in done.stderr
-    assert "1 of its" in done.stderr
-    assert (run_folder / "results.json").read_bytes() == before
+    before = {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match="0 have the same split and label"):
+        again(run_folder, others)
+    with pytest.raises(UsageError, match=r"is not an external test set: .* copies of images in the model's train"):
+        again(run_folder, dataset_folder, also=str(dataset_folder))
+    assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before
+    assert not list(run_folder.parent.glob(f"{run_folder.name}.*"))
 
 
 def test_the_tables_hold_what_results_json_does(evaluated):
