@@ -1,4 +1,4 @@
-"""Images of a run: learning curves, and what one split looks like from every side."""
+"""Figures of a run: learning curves, and the curves and matrices of one split."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a study found: statistics over seeds, and the table, image and text made from them."""
+"""What a study found: statistics over seeds, and the table, figure and text made from them."""
 
 import csv
 import io
