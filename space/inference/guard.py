@@ -131,13 +131,13 @@ class Guard:
             UsageError: It is damaged, or another model's.
         """
         try:
-            found = {name: tensor.astype(np.float32) for name, tensor in load_file(path).items()}
+            tensors = {name: tensor.astype(np.float32) for name, tensor in load_file(path).items()}
             guard = cls(
-                Subspace(found["thumbnail_mean"], found["thumbnail_axes"]),
-                Subspace(found["embedding_mean"], found["embedding_axes"]),
-                found["centre"],
-                found["scale"],
-                float(found["threshold"][0]),
+                Subspace(tensors["thumbnail_mean"], tensors["thumbnail_axes"]),
+                Subspace(tensors["embedding_mean"], tensors["embedding_axes"]),
+                tensors["centre"],
+                tensors["scale"],
+                float(tensors["threshold"][0]),
             )
             guard.distances(np.zeros((1, SIDE**2), np.float32), np.zeros((1, channels), np.float32))
         except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
