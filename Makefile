@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo setup test lint format screenshots clean
+.PHONY: demo setup test test-fast lint format screenshots clean
 
 demo: setup  ## the web demo on http://127.0.0.1:7860, with the bundled model
 	$(BIN)/python app.py
@@ -11,7 +11,10 @@ demo: setup  ## the web demo on http://127.0.0.1:7860, with the bundled model
 setup: $(VENV)/.setup  ## create .venv and install what the project needs
 
 test: $(VENV)/.test-setup  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(VENV)/.test-setup  ## those that need no browser, no launcher and no served app
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: $(VENV)/.test-setup
 	$(BIN)/ruff check .

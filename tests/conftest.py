@@ -1,15 +1,18 @@
 """What all tests share: no network, throw-away caches, phantoms, one short run."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
 import pytest
+from filelock import FileLock
 
 from tests.hub_server import HubServer
 from tests.hub_state import Hub
@@ -43,6 +46,15 @@ KERMANY = REAL_DATA / "chest-xray-pneumonia"
 TINY_RECIPE = REPOSITORY / "tests" / "train" / "tiny.toml"
 DEFAULT_MODEL = REPOSITORY / "space" / "default-model"
 THREE_LABELS = ["NORMAL", "PNEUMONIA", "COVID"]
+# Tests that drive a browser, serve the app, use a launcher, start many processes or read the real radiographs.
+SLOW_FIXTURES = {"launched", "real_kermany", "real_dataset"}
+SLOW = (
+    "browser/", "test_app", "test_mcp", "test_readme", "test_fork_server", "hub/publishing/test_space_bundle",
+    "hub/publishing/test_preflight", "hub/test_real_data", "hub/test_round_trip",
+    "space/inference/test_converted_models", "train/engine/test_distributed", "train/engine/test_dialogue",
+    "train/engine/test_shutdown", "train/study/test_main", "train/test_finetune", "train/test_earlier_runs",
+    "train/test_training_run", "train/test_recipes", "train/report/test_reevaluate", "train/models/test_pretrained",
+)  # fmt: skip
 
 
 def run_python(
@@ -93,6 +105,25 @@ def launch_finetune(*arguments: str | Path, **environment: str) -> subprocess.Co
     return run_python(*launcher, *arguments, **environment)
 
 
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that all of pytest's workers share; `make` makes it for the first that asks."""
+    temporary = tmp_path_factory.getbasetemp()
+    shared = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "shared"
+    shared.mkdir(exist_ok=True)
+    with FileLock(shared / f"{name}.lock"):
+        if not (shared / name).exists():
+            make(shared / name)
+    return shared / name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out."""
+    for item in items:
+        path = item.path.relative_to(REPOSITORY / "tests").as_posix()
+        if path.startswith(SLOW) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def kaggle_folder(tmp_path_factory) -> Path:
     """Phantoms in the chest-xray-pneumonia layout."""
@@ -102,19 +133,21 @@ def kaggle_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def dataset_folder(kaggle_folder, tmp_path_factory) -> Path:
     """The phantoms, converted."""
-    folder = tmp_path_factory.mktemp("datasets") / "phantoms"
-    convert(kaggle_folder, folder)
-    return folder
+    return made_once(tmp_path_factory, "phantoms", lambda folder: convert(kaggle_folder, folder))
 
 
 @pytest.fixture(scope="session")
 def launched(dataset_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
     """A run folder made by accelerate's launcher from a short run on phantoms, and what the launcher printed."""
-    output = tmp_path_factory.mktemp("runs") / "tiny"
-    options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", output, "--init", "scratch"]
-    done = launch_finetune(*options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return output, done
+
+    def launch(output: Path) -> None:
+        options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", output, "--init", "scratch"]
+        done = launch_finetune(*options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        output.with_name("tiny.json").write_text(json.dumps([done.stdout, done.stderr]))
+
+    output = made_once(tmp_path_factory, "tiny", launch)
+    return output, subprocess.CompletedProcess([], 0, *json.loads(output.with_name("tiny.json").read_text()))
 
 
 @pytest.fixture(scope="session")
