@@ -86,8 +86,9 @@ def finetune(*options: str | Path, threads: int = 1) -> Done:
         patch("os.sched_getaffinity", lambda _: set(range(threads))),
         patch("train.training_run.keep_freed_memory"),  # it changes a process for good
     ):
+        AcceleratorState._reset_state(reset_partial_state=True)  # else a run is refused another precision than the last
         try:
             return call(main, *options)
         finally:
-            AcceleratorState._reset_state(reset_partial_state=True)  # else the next run is refused another precision
+            AcceleratorState._reset_state(reset_partial_state=True)
             torch.set_num_threads(1)
