@@ -141,6 +141,7 @@ def test_what_is_shown_belongs_to_the_last_image_however_fast_it_came(browser, a
         expect(page.get_by_text("Highest probability: PNEUMONIA, 97.2%")).to_be_visible()
         expect(page.get_by_text("phantom_1").first).to_be_visible()
         page.get_by_role("button", name="Phantom 2").click()
+        expect(page.get_by_text("phantom_2").first).to_be_visible()  # chosen, and still being looked at
         page.get_by_role("button", name="Clear").first.click()
         page.wait_for_timeout(1500)
         expect(page.get_by_text("Highest probability")).to_have_count(0)
