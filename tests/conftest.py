@@ -51,8 +51,9 @@ SLOW_FIXTURES = {"launched", "real_kermany", "real_dataset"}
 SLOW = (
     "browser/", "test_app", "test_mcp", "test_readme", "test_fork_server", "hub/publishing/test_space_bundle",
     "hub/publishing/test_preflight", "hub/test_real_data", "hub/test_round_trip",
-    "space/inference/test_converted_models", "train/engine/test_distributed", "train/engine/test_dialogue",
-    "train/engine/test_shutdown", "train/study/test_main", "train/test_finetune", "train/test_earlier_runs",
+    "space/inference/test_converted_models", "space/inference/test_remote_code", "train/engine/test_cpu_kernels",
+    "train/engine/test_distributed", "train/engine/test_dialogue", "train/engine/test_shutdown",
+    "train/study/test_main", "train/study/test_conduct", "train/test_finetune", "train/test_earlier_runs",
     "train/test_training_run", "train/test_recipes", "train/report/test_reevaluate", "train/models/test_pretrained",
 )  # fmt: skip
 

@@ -89,7 +89,7 @@ def test_a_dataset_of_an_earlier_version_opens_is_audited_and_pushed(hub, phanto
     for path in (REPOSITORY / "tests" / "hub" / "phantoms_of_5c919f0").iterdir():
         shutil.copy(path, phantoms)
     before = report_of(phantoms)
-    assert load_data(str(phantoms)).audit["warnings"] == before["warnings"]
+    assert load_data(str(phantoms)).audit.warnings == before["warnings"]
     done = push("dataset", phantoms, "someone/earlier", "--public")
     assert done.returncode == 0, done.stderr
     done = call(main, phantoms)
