@@ -37,7 +37,7 @@ os.environ |= {
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hub.conversion import convert
-from tests.fork_server import Process, server_for
+from tests.fork_server import ENVIRONMENT, Process, server_for
 from tests.phantoms import write_kaggle_tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -111,7 +111,7 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
     temporary = tmp_path_factory.getbasetemp()
     shared = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "shared"
     shared.mkdir(exist_ok=True)
-    with FileLock(shared / f"{name}.lock"):
+    with FileLock(shared / f".{name}.lock"):
         if not (shared / name).exists():
             make(shared / name)
     return shared / name
@@ -123,6 +123,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.path.relative_to(REPOSITORY / "tests").as_posix()
         if path.startswith(SLOW) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True)
+def fresh_environment() -> None:
+    """The variables that the tests started with: libraries set some of their own, which other tests would inherit."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("PYTEST_")}
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT | own)
 
 
 @pytest.fixture(scope="session")
@@ -145,10 +153,10 @@ def launched(dataset_folder, tmp_path_factory) -> tuple[Path, subprocess.Complet
         options = ["--recipe", TINY_RECIPE, "--dataset", dataset_folder, "--output", output, "--init", "scratch"]
         done = launch_finetune(*options)
         assert done.returncode == 0, done.stdout + done.stderr
-        output.with_name("tiny.json").write_text(json.dumps([done.stdout, done.stderr]))
+        output.with_name("launched.json").write_text(json.dumps([done.stdout, done.stderr]))
 
     output = made_once(tmp_path_factory, "tiny", launch)
-    return output, subprocess.CompletedProcess([], 0, *json.loads(output.with_name("tiny.json").read_text()))
+    return output, subprocess.CompletedProcess([], 0, *json.loads(output.with_name("launched.json").read_text()))
 
 
 @pytest.fixture(scope="session")
