@@ -50,11 +50,13 @@ THREE_LABELS = ["NORMAL", "PNEUMONIA", "COVID"]
 SLOW_FIXTURES = {"launched", "real_kermany", "real_dataset"}
 SLOW = (
     "browser/", "test_app", "test_mcp", "test_readme", "test_fork_server", "hub/publishing/test_space_bundle",
-    "hub/publishing/test_preflight", "hub/test_real_data", "hub/test_round_trip",
+    "hub/publishing/test_preflight", "hub/publishing/test_retry", "hub/test_push", "hub/test_real_data",
+    "hub/test_round_trip", "hub/test_verify", "space/inference/test_backends",
     "space/inference/test_converted_models", "space/inference/test_remote_code", "train/engine/test_cpu_kernels",
     "train/engine/test_distributed", "train/engine/test_dialogue", "train/engine/test_shutdown",
     "train/study/test_main", "train/study/test_conduct", "train/test_finetune", "train/test_earlier_runs",
-    "train/test_training_run", "train/test_recipes", "train/report/test_reevaluate", "train/models/test_pretrained",
+    "train/test_training_run", "train/test_recipes", "train/report/test_reevaluate",
+    "train/models/test_modeling_chest_cnn", "train/models/test_pretrained", "train/test_predict",
 )  # fmt: skip
 
 
