@@ -3,7 +3,6 @@
 python app.py [--model FOLDER_OR_REPOSITORY@COMMIT[,…]]     (or the environment variable MODEL_ID)
 """
 
-import argparse
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from space.errors import run_cli
+from space.errors import CommandParser, run_cli
 from space.web.model_choice import ModelId, choose_models
 from space.web.settings import Settings, read_port, read_settings
 from space.web.uploads import prepare
@@ -64,7 +63,7 @@ def launch(demo, settings: Settings, port: int | None) -> None:
 
 def main() -> None:
     """Command line of the demo; gradio itself follows GRADIO_SERVER_NAME and GRADIO_MCP_SERVER."""
-    parser = argparse.ArgumentParser(description="Web demo: label probabilities and Grad-CAM for chest X-rays.")
+    parser = CommandParser(description="Web demo: label probabilities and Grad-CAM for chest X-rays.")
     parser.add_argument(
         "--model",
         metavar="MODEL[,MODEL…]",

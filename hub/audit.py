@@ -6,7 +6,7 @@ python -m hub.audit DIR_OR_REPO [--against OTHER_DIR_OR_REPO ...] [--output DIR]
 import argparse
 from pathlib import Path
 
-from space.errors import check_local, run_cli
+from space.errors import CommandParser, check_local, run_cli
 from train.common.arguments import parse_workers
 
 
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m hub.audit", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="python -m hub.audit", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("dataset", help="dataset folder, or OWNER/NAME on the Hub")
     add("--against", nargs="+", default=[], metavar="OTHER", help="other datasets to look for the same images in")

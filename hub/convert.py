@@ -4,12 +4,11 @@ python -m hub.convert SOURCE --output DIR [--layout NAME] [--size 512] [--offici
 """
 
 import argparse
-import signal
 from pathlib import Path
 
 from hub.dataset.open_source import check_exists
 from hub.layouts.registry import LAYOUTS, check_layout
-from space.errors import UsageError, run_cli
+from space.errors import CommandParser, UsageError, run_cli
 from train.common.arguments import parse_seed, parse_workers
 from train.common.atomic_output import check_free
 from train.data.label_map import read_map
@@ -17,7 +16,6 @@ from train.data.label_map import read_map
 
 def main() -> None:
     """Command line of the conversion."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing half-written stays
     args = _parser().parse_args()
     _check(args)
     labels = read_map(args.labels, "--labels") if args.labels else None
@@ -55,7 +53,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m hub.convert", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="python -m hub.convert", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("source", help="folder, .zip, or kaggle:OWNER/NAME")
     add("--output", type=Path, required=True, help="dataset folder to make")

@@ -10,12 +10,12 @@ from pathlib import Path
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
-from space.errors import UsageError, run_cli
+from space.errors import CommandParser, UsageError, run_cli
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m hub.push",
         description=__doc__.splitlines()[0],
         epilog="Repositories are private unless --public. The token comes from `hf auth login` or HF_TOKEN.",

@@ -3,7 +3,6 @@
 python -m hub.verify FOLDER
 """
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import pipeline
 
-from space.errors import ChestXrayError, run_cli
+from space.errors import ChestXrayError, CommandParser, run_cli
 from space.inference.backends import TOLERANCE
 from space.inference.classifier import Classifier
 from space.results import Results, read_results
@@ -80,7 +79,7 @@ def _compare(actual: Tensor, expected: Tensor, problem: str) -> None:
 
 def main() -> None:
     """Command line: verify one folder."""
-    parser = argparse.ArgumentParser(prog="python -m hub.verify", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="python -m hub.verify", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="run folder, or a copy of it from the Hub")
     folder = parser.parse_args().folder
     verify_model(folder)

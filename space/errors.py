@@ -1,12 +1,15 @@
 """Errors that a person caused and can fix, and how a command line shows them."""
 
+import argparse
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from enum import StrEnum, auto
 from pathlib import Path
+from typing import NoReturn
 
 from safetensors import SafetensorError
 
@@ -79,8 +82,16 @@ def unreadable(error: OSError) -> XrayError:
     return XrayError(ErrorCode.UNREADABLE, f"The file cannot be read: {os.strerror(error.errno or errno.EIO)}.")
 
 
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are raised as `UsageError`, so that `run_cli` shows them like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse a command line."""
+        raise UsageError(f"{message.removeprefix('argument ')}. See --help.")
+
+
 def run_cli(main: Callable[[], None]) -> None:
-    """Run a command-line entry point and end the process with its exit code.
+    """Run a command-line entry point and end the process with its exit code. SIGTERM ends it as Ctrl-C does.
 
     Args:
         main: The entry point; raises `ChestXrayError` for anything the user can fix.
@@ -88,6 +99,7 @@ def run_cli(main: Callable[[], None]) -> None:
     Raises:
         SystemExit: With 0 on success, else with the error's exit code (130 after Ctrl-C).
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing half-written stays
     try:
         main()
     except ChestXrayError as error:

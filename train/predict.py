@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 from tqdm import tqdm
 
-from space.errors import ChestXrayError, UsageError, XrayError, run_cli
+from space.errors import ChestXrayError, CommandParser, UsageError, XrayError, run_cli
 from space.inference.classify import classify_files
 from space.inference.operating_point import OperatingPoint, decide
 from space.inference.repository import check_model
@@ -200,7 +200,7 @@ def check_output(path: Path) -> None:
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m train.predict",
         description="Classify chest X-rays into a CSV file with the columns source, split, patient, label, predicted "
         "(the most probable class), prob:<class> for each class, decision (at the model's operating point) and error.",

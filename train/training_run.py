@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import signal
 from argparse import Namespace
 from contextlib import nullcontext
 from datetime import timedelta
@@ -103,6 +104,8 @@ def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | 
     if main:
         print_plan(run, splits, accelerator.device)
     alone = run.processes == 1
+    if not alone:  # a process that waits for the others would not get to a handler
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with ShutdownSignal() if alone else nullcontext(lambda: 0) as interrupted:
         inputs = TrainingInputs(
             recipe, model, splits, normalise, run.folder, run.seed, run.max_steps, run.identity,

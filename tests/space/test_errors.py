@@ -1,9 +1,13 @@
 """Errors as a command line shows them, and mistyped paths that are told from repositories."""
 
+import os
+import signal
+
 import pytest
 
 from space.errors import (
     ChestXrayError,
+    CommandParser,
     UsageError,
     check_local,
     first_line,
@@ -12,6 +16,7 @@ from space.errors import (
     too_many_pixels,
     unreadable,
 )
+from train.common.atomic_output import rewritten_whole
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,41 @@ def test_an_error_is_one_line_and_an_exit_code(error, code, line, capsys):
     with pytest.raises(SystemExit) as ended:
         run_cli(fail)
     assert (ended.value.code, capsys.readouterr().err) == (code, f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "the following arguments are required: kind. See --help."),
+        (["modle"], "kind: invalid choice: 'modle' (choose from 'model', 'space'). See --help."),
+        (["model", "--jobs", "two"], "--jobs: invalid int value: 'two'. See --help."),
+        (["model", "--job=1", "--fast"], "unrecognized arguments: --fast. See --help."),
+    ],
+)
+def test_wrong_usage_is_one_line_too(words, line, capsys):
+    parser = CommandParser()
+    parser.add_argument("kind", choices=["model", "space"])
+    parser.add_argument("--jobs", type=int)
+    with pytest.raises(SystemExit) as ended:
+        run_cli(lambda: parser.parse_args(words))
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"error: {line}\n")
+
+
+def test_a_request_to_end_leaves_nothing_half_written(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def main():
+        with rewritten_whole(tmp_path / "run"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    (tmp_path / "run").mkdir()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run_cli(main)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (ended.value.code, capsys.readouterr().err) == (130, "interrupted: the output was not written\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_success_is_0_and_other_errors_are_tracebacks():

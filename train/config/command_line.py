@@ -4,7 +4,7 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from space.errors import UsageError, check_local
+from space.errors import CommandParser, UsageError, check_local
 from train.common.arguments import check_init, parse_seed
 from train.common.atomic_output import check_free, locked, partial_of
 from train.common.checkpoint_folder import has_checkpoint
@@ -52,7 +52,7 @@ def check_dataset(folder_or_repo: str, option: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="train/finetune.py",
         description="Fine-tune a chest X-ray classifier and write a run folder, or evaluate a run folder again.",
         epilog=f"For example: {EXAMPLE}",

@@ -3,12 +3,11 @@
 python -m train.report.model_card RUN     renders both files of a run folder again
 """
 
-import argparse
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from space.errors import run_cli
+from space.errors import CommandParser, run_cli
 from space.results import DatasetRecord, Metrics, Results, read_results
 from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
@@ -124,7 +123,7 @@ def _eval_results(dataset: DatasetRecord, split: str, metrics: Metrics, shown: d
 
 def main() -> None:
     """Render the cards of a run folder again: README.md and EVALUATION.md."""
-    parser = argparse.ArgumentParser(prog="python -m train.report.model_card", description=main.__doc__)
+    parser = CommandParser(prog="python -m train.report.model_card", description=main.__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder that train/finetune.py made")
     run = parser.parse_args().run
     write_cards(run, read_results(run / "results.json"))

@@ -7,10 +7,9 @@ results.json, runs.csv, differences.png, runs/ (a run folder each) and logs/.
 """
 
 import argparse
-import signal
 from pathlib import Path
 
-from space.errors import UsageError, run_cli
+from space.errors import CommandParser, UsageError, run_cli
 from train.common.atomic_output import check_free
 from train.study.plan import load_study, plan_runs
 
@@ -19,7 +18,7 @@ MARK = "study.toml"  # the copy of the study's file: what tells a study's folder
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m train.study", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="python -m train.study", description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path, help="a .toml file; train/studies has examples")
     parser.add_argument("--dataset", required=True, help="dataset folder made by hub.convert, or a Hub repository")
     parser.add_argument(
@@ -39,7 +38,6 @@ def main() -> None:
     planned = plan_runs(study)
     if not (args.output / MARK).is_file():
         check_free(args.output)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the runs as well, like Ctrl-C
     # Only now: torch and transformers take seconds to import, and mistakes should be reported at once.
     from train.study.conduct import conduct
 
