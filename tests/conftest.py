@@ -177,16 +177,20 @@ def bundled():
 
 @pytest.fixture(scope="session")
 def three_classes(tmp_path_factory) -> Path:
-    """Folder of an untrained model of `THREE_LABELS`, without a guard, an operating point or results."""
+    """Folder of an untrained model of `THREE_LABELS` with its graph, without guard, operating point or results."""
     import torch
 
     from train.config.recipe import ModelRecipe
     from train.models.factory import build, save
+    from train.models.graph import export_graph
 
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("models") / "three"
-    save(*build(ModelRecipe("test_efficientnet", 64), THREE_LABELS, "scratch"), folder)
-    return folder
+    def make(folder: Path) -> None:
+        torch.manual_seed(0)
+        model, processor = build(ModelRecipe("test_efficientnet", 64), THREE_LABELS, "scratch")
+        save(model.eval(), processor, folder)
+        export_graph(model, processor, folder)
+
+    return made_once(tmp_path_factory, "three", make)
 
 
 @pytest.fixture(scope="session")

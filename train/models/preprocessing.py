@@ -1,29 +1,57 @@
 """What the saved image processors do, read from either family of them."""
 
+import math
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from transformers import PilBackend
 
+from space.errors import UsageError
+from space.inference.resizing import FILTERS, Resizing
 
-def _preprocessing(processor) -> tuple[list[float], list[float], int]:
-    """Mean and deviation per channel, and the size in pixels, of either family's processor."""
+
+def _mean_and_deviation(processor) -> tuple[list[float], list[float]]:
+    """Per channel, of either family's processor, on intensities in [0, 1]."""
     if isinstance(processor, PilBackend):
-        return processor.image_mean, processor.image_std, processor.size["height"]
-    config = processor.data_config
-    return config["mean"], config["std"], config["input_size"][-1]
+        return processor.image_mean, processor.image_std
+    return processor.data_config["mean"], processor.data_config["std"]
 
 
 def normalisation(processor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel, (1, 3, 1, 1) each, on intensities in [0, 1]."""
-    mean, std, _ = _preprocessing(processor)
-    return tuple(torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1) for values in (mean, std))
+    values = _mean_and_deviation(processor)
+    return tuple(torch.tensor(channels, dtype=torch.float32).view(1, 3, 1, 1) for channels in values)
+
+
+def resizing(processor) -> Resizing:
+    """How a processor resizes and crops.
+
+    Raises:
+        UsageError: By another filter, to another shape than a square, or not by a crop of the centre.
+    """
+    if isinstance(processor, PilBackend):
+        height, width = processor.size["height"], processor.size["width"]
+        scaled, squash, interpolation = height, True, Image.Resampling(processor.resample).name.lower()
+    else:
+        config = processor.data_config
+        _, height, width = config["input_size"]
+        scaled = math.floor(height / config["crop_pct"])  # as timm's transforms do
+        squash, interpolation = config["crop_mode"] == "squash", config["interpolation"]
+    if height != width or interpolation not in FILTERS or not (squash or config["crop_mode"] == "center"):
+        raise UsageError(
+            f"images are resized to {width} x {height} pixels by {interpolation}; only squares by "
+            f"{' or '.join(FILTERS)}, squeezed or cropped at the centre, can be exported."
+        )
+    return Resizing(height, scaled, squash, interpolation)
 
 
 def input_size(processor) -> int:
     """Height and width in pixels of the model's input."""
-    return _preprocessing(processor)[2]
+    if isinstance(processor, PilBackend):
+        return processor.size["height"]
+    return processor.data_config["input_size"][-1]
 
 
 def resize(processor, image: Image.Image) -> np.ndarray:
