@@ -26,7 +26,7 @@ from train.engine.runtime import mixed_precision, use_all_cores
 from train.engine.shutdown import ShutdownSignal
 from train.engine.trainer import Trainer
 from train.engine.training_inputs import TrainingInputs
-from train.evaluation.external_test import load_external
+from train.evaluation.external_set import load_external
 from train.models.chest_cnns import CHEST_CNNS, default_init
 from train.models.factory import build, save
 from train.models.preprocessing import normalisation

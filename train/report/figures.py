@@ -19,16 +19,16 @@ DPI = 120
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The split that is drawn.
+class DrawnSplit:
+    """A split and what is drawn of it.
 
     Attributes:
-        split: Its name.
+        name: Its name.
         task: What the model was made for.
         answers: What it answered.
     """
 
-    split: str
+    name: str
     task: DecisionSpec
     answers: SplitPredictions
 
@@ -43,29 +43,29 @@ class Shown:
         return self.task.decisions(self.answers.probabilities)[self.task.rule]
 
 
-def save_figures(folder: Path, history: list[EpochRecord], shown: Shown) -> list[str]:
-    """Draw everything.
+def save_figures(folder: Path, history: list[EpochRecord], split: DrawnSplit) -> list[str]:
+    """Draw the learning curves, and the curves and matrices of a split.
 
     Args:
         folder: Where to write; is made.
         history: The epochs of training.
-        shown: The split to draw.
+        split: The split to draw.
 
     Returns:
-        The names of the files, in the order of a card.
+        The names of the files without .png, in the order in which EVALUATION.md shows them.
     """
     folder.mkdir(exist_ok=True)
-    drawn = {
+    figures = {
         "learning_curves": _learning_curves(history),
-        "confusion_matrix": _confusion(shown),
-        "roc": _roc(shown),
-        "precision_recall": _precision_recall(shown),
-        "reliability": _reliability(shown),
-        "scores": _scores(shown),
+        "confusion_matrix": _confusion(split),
+        "roc": _roc(split),
+        "precision_recall": _precision_recall(split),
+        "reliability": _reliability(split),
+        "scores": _scores(split),
     }
-    for name, figure in drawn.items():
+    for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=DPI)
-    return list(drawn)
+    return list(figures)
 
 
 def _figure(columns: int = 1) -> tuple[Figure, np.ndarray]:
@@ -76,8 +76,8 @@ def _figure(columns: int = 1) -> tuple[Figure, np.ndarray]:
 def _learning_curves(history: list[EpochRecord]) -> Figure:
     figure, (loss, score) = _figure(columns=2)
     epochs = [row.epoch for row in history]
-    drawn = (("train_loss", loss), ("validation_loss", loss), ("validation_auroc", score), ("corrupted_auroc", score))
-    for name, axes in drawn:
+    series = (("train_loss", loss), ("validation_loss", loss), ("validation_auroc", score), ("corrupted_auroc", score))
+    for name, axes in series:
         if getattr(history[0], name) is not None:
             axes.plot(epochs, [getattr(row, name) for row in history], marker=".", label=name.replace("_", " "))
     loss.set(xlabel="epoch", ylabel="loss (nats)")
@@ -87,9 +87,9 @@ def _learning_curves(history: list[EpochRecord]) -> Figure:
     return figure
 
 
-def _confusion(shown: Shown) -> Figure:
-    labels, truth = shown.task.labels, shown.answers.truth
-    counts = confusion_matrix(truth, shown.decided, labels=range(len(labels)))
+def _confusion(split: DrawnSplit) -> Figure:
+    labels, truth = split.task.labels, split.answers.truth
+    counts = confusion_matrix(truth, split.decided, labels=range(len(labels)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (axes,) = _figure()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -99,77 +99,80 @@ def _confusion(shown: Shown) -> Figure:
         axes.text(column, row, text, ha="center", va="center", color=colour)
     axes.set_xticks(range(len(labels)), labels, rotation=20 if len(labels) > 2 else 0)
     axes.set_yticks(range(len(labels)), labels)
-    title = f"{shown.split}, {len(truth):,} images, at the {shown.task.rule.replace('_', ' ')}; % of each row"
+    title = f"{split.name}, {len(truth):,} images, at the {split.task.rule.replace('_', ' ')}; % of each row"
     axes.set(title=title, xlabel="decided", ylabel="true")
     axes.title.set_fontsize(9)
     return figure
 
 
-def _roc(shown: Shown) -> Figure:
+def _roc(split: DrawnSplit) -> Figure:
     figure, (axes,) = _figure()
-    truth, probabilities = shown.answers.truth, shown.answers.probabilities
-    for k in shown.curves:
-        RocCurveDisplay.from_predictions(truth == k, probabilities[:, k], name=shown.task.labels[k], ax=axes)
+    truth, probabilities = split.answers.truth, split.answers.probabilities
+    for k in split.curves:
+        RocCurveDisplay.from_predictions(truth == k, probabilities[:, k], name=split.task.labels[k], ax=axes)
     axes.plot([0, 1], [0, 1], linestyle=":", color="gray")
-    if point := _point(shown):
+    if point := _point(split):
         axes.plot(1 - point["specificity"], point["sensitivity"], "ko", label=point["name"])
         axes.legend()
-    axes.set(title=f"{shown.split} split", xlabel="1 - specificity", ylabel="sensitivity")
+    axes.set(title=f"{split.name} split", xlabel="1 - specificity", ylabel="sensitivity")
     return figure
 
 
-def _precision_recall(shown: Shown) -> Figure:
+def _precision_recall(split: DrawnSplit) -> Figure:
     figure, (axes,) = _figure()
-    truth, probabilities = shown.answers.truth, shown.answers.probabilities
-    for k in shown.curves:
-        name = f"{shown.task.labels[k]} (prevalence {np.mean(truth == k):.0%})"
+    truth, probabilities = split.answers.truth, split.answers.probabilities
+    for k in split.curves:
+        name = f"{split.task.labels[k]} (prevalence {np.mean(truth == k):.0%})"
         PrecisionRecallDisplay.from_predictions(truth == k, probabilities[:, k], name=name, ax=axes)
-    if point := _point(shown):
+    if point := _point(split):
         axes.plot(point["sensitivity"], point["precision"], "ko", label=point["name"])
     axes.legend(loc="lower left")
-    axes.set(title=f"{shown.split} split", xlabel="sensitivity (recall)", ylabel="precision")
+    axes.set(title=f"{split.name} split", xlabel="sensitivity (recall)", ylabel="precision")
     return figure
 
 
-def _point(shown: Shown) -> dict | None:
+def _point(split: DrawnSplit) -> dict | None:
     """Where a binary task's rule in use lies on the curves."""
-    positive = shown.task.positive
+    positive = split.task.positive
     if positive is None:
         return None
-    ill, called = shown.answers.truth == positive, shown.decided == positive
-    rates = {"sensitivity": called[ill].mean(), "specificity": (~called)[~ill].mean()}
-    threshold, name = (shown.task.point.threshold, "operating point") if shown.task.point else (0.5, "argmax")
-    return rates | {"precision": ill[called].mean() if called.any() else 1.0, "name": f"{name} ({threshold:.3f})"}
+    is_positive, called = split.answers.truth == positive, split.decided == positive
+    rates = {"sensitivity": called[is_positive].mean(), "specificity": (~called)[~is_positive].mean()}
+    threshold, name = (split.task.point.threshold, "operating point") if split.task.point else (0.5, "argmax")
+    return rates | {
+        "precision": is_positive[called].mean() if called.any() else 1.0,
+        "name": f"{name} ({threshold:.3f})",
+    }
 
 
-def _reliability(shown: Shown) -> Figure:
+def _reliability(split: DrawnSplit) -> Figure:
     """Probability against frequency in bins of equal width, before and after calibration."""
     figure, (axes,) = _figure()
     axes.plot([0, 1], [0, 1], linestyle=":", color="gray")
-    own = softmax(shown.task.calibration.undo(shown.answers.logits), axis=1)
-    for name, probabilities in (("before", own), ("after calibration", shown.answers.probabilities)):
-        scores, right = confidences(shown.answers.truth, probabilities, shown.task.positive)
+    own = softmax(split.task.calibration.undo(split.answers.logits), axis=1)
+    for name, probabilities in (("before", own), ("after calibration", split.answers.probabilities)):
+        scores, right = confidences(split.answers.truth, probabilities, split.task.positive)
         frequency, mean = calibration_curve(right, scores, n_bins=ECE_BINS)
         axes.plot(mean, frequency, marker="o", label=name)
-    what = "the most likely class" if shown.task.positive is None else shown.task.labels[shown.task.positive]
-    axes.set(title=f"{shown.split} split", xlabel=f"probability of {what}", ylabel="observed share")
+    what = "the most likely class" if split.task.positive is None else split.task.labels[split.task.positive]
+    axes.set(title=f"{split.name} split", xlabel=f"probability of {what}", ylabel="observed share")
     axes.legend()
     return figure
 
 
-def _scores(shown: Shown) -> Figure:
+def _scores(split: DrawnSplit) -> Figure:
     """Histograms of the score of each class that has a curve, by true class."""
-    figure, all_axes = _figure(columns=len(shown.curves))
-    for k, axes in zip(shown.curves, all_axes, strict=True):
-        _histogram(axes, shown, k)
+    figure, all_axes = _figure(columns=len(split.curves))
+    for k, axes in zip(split.curves, all_axes, strict=True):
+        _histogram(axes, split, k)
     return figure
 
 
-def _histogram(axes: Axes, shown: Shown, k: int) -> None:
-    for truth, label in enumerate(shown.task.labels):
-        scores = shown.answers.probabilities[shown.answers.truth == truth, k]
+def _histogram(axes: Axes, split: DrawnSplit, k: int) -> None:
+    for truth, label in enumerate(split.task.labels):
+        scores = split.answers.probabilities[split.answers.truth == truth, k]
         axes.hist(scores, bins=np.linspace(0, 1, 26), alpha=0.5, label=f"truly {label}")
-    if shown.task.point:
-        axes.axvline(shown.task.point.threshold, color="black", linestyle="--", label="operating point")
-    axes.set(title=f"{shown.split} split", xlabel=f"probability of {shown.task.labels[k]}", ylabel="images")
+    if split.task.point:
+        axes.axvline(split.task.point.threshold, color="black", linestyle="--", label="operating point")
+    axes.set(title=f"{split.name} split", xlabel=f"probability of {split.task.labels[k]}", ylabel="images")
     axes.legend()

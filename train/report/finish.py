@@ -14,7 +14,7 @@ from train.engine.run_spec import RunSpec
 from train.engine.trainer import Fit
 from train.evaluation.calibration import fit_calibration
 from train.evaluation.evaluate_model import DecisionSpec
-from train.evaluation.external_test import External
+from train.evaluation.external_set import ExternalSet
 from train.evaluation.finished_model import FinishedModel, load_finished
 from train.evaluation.inference import predict_logits
 from train.evaluation.operating_point import choose_threshold
@@ -29,7 +29,7 @@ def finish_run(
     fit: Fit,
     pixels: dict[str, PixelDataset],
     device: torch.device,
-    external: External | None = None,
+    external: ExternalSet | None = None,
 ) -> Results:
     """Calibrate and evaluate the weights in the run folder in fp32, and write everything that it holds besides.
 

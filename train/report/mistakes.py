@@ -9,20 +9,21 @@ from torch import nn
 
 from space.inference.gradcam import overlay
 from train.data.pixel_cache import Normaliser, PixelDataset
+from train.evaluation.inference import SplitPredictions
 from train.evaluation.saliency_checks import maps_of
-from train.report.figures import DPI, Shown
+from train.report.figures import DPI, DrawnSplit
 
 MOST, COLUMNS, OPACITY = 12, 4, 0.5
 
 
 def draw_mistakes(
-    folder: Path, shown: Shown, pixels: PixelDataset, model: nn.Module, normalise: Normaliser, publish: bool
+    folder: Path, split: DrawnSplit, pixels: PixelDataset, model: nn.Module, normalise: Normaliser, publish: bool
 ) -> bool:
     """Write mistakes.png: images whose most likely class is wrong, the most probable first, beside their maps.
 
     Args:
         folder: The run's figures. The file lies in `local/`, which is never published, unless `publish`.
-        shown: The split.
+        split: The split, and what the model answered.
         pixels: Its pixels.
         model: The finished classifier.
         normalise: Pixels -> the model's input.
@@ -33,26 +34,35 @@ def draw_mistakes(
     """
     for stale in (folder / "mistakes.png", folder / "local" / "mistakes.png"):
         stale.unlink(missing_ok=True)
-    probabilities, truth = shown.answers.probabilities, shown.answers.truth
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != truth)
-    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
-    if not len(chosen):
+    rows = most_confident_mistakes(split.answers)
+    if not len(rows):
         return False
-    images = np.asarray(pixels.pixels[chosen])
-    maps = maps_of(model, images, normalise).numpy()
-    rows = -(-len(chosen) // COLUMNS)
-    figure = Figure(figsize=(4.2 * COLUMNS, 2.5 * rows), layout="constrained")
-    all_axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for axes in all_axes:
-        axes.axis("off")
-    for axes, row, image, activation in zip(all_axes, chosen, images, maps, strict=False):
-        xray = Image.fromarray(image)
-        pair = np.concatenate([np.asarray(xray.convert("RGB")), np.asarray(overlay(xray, activation, OPACITY))], axis=1)
-        axes.imshow(pair)
-        labels = shown.task.labels
-        axes.set_title(f"{labels[truth[row]]}, called {labels[predicted[row]]} ({confidence[row]:.3f})", fontsize=9)
+    images = np.asarray(pixels.pixels[rows])
+    figure = _figure(split, rows, images, maps_of(model, images, normalise).numpy())
     path = (folder if publish else folder / "local") / "mistakes.png"
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=DPI)
     return publish
+
+
+def most_confident_mistakes(answers: SplitPredictions) -> np.ndarray:
+    """Rows (M,) of up to 12 images whose most likely class is wrong, the most probable first."""
+    wrong = np.flatnonzero(answers.probabilities.argmax(axis=1) != answers.truth)
+    return wrong[np.argsort(-answers.probabilities[wrong].max(axis=1), kind="stable")][:MOST]
+
+
+def _figure(split: DrawnSplit, rows: np.ndarray, images: np.ndarray, maps: np.ndarray) -> Figure:
+    """Images (M, H, W) of these rows, each beside itself with its map (M, h, w) laid over it."""
+    lines = -(-len(rows) // COLUMNS)
+    figure = Figure(figsize=(4.2 * COLUMNS, 2.5 * lines), layout="constrained")
+    all_axes = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+    for axes in all_axes:
+        axes.axis("off")
+    labels = split.task.labels
+    for axes, row, image, activation in zip(all_axes, rows, images, maps, strict=False):
+        xray, probabilities = Image.fromarray(image), split.answers.probabilities[row]
+        pair = np.concatenate([np.asarray(xray.convert("RGB")), np.asarray(overlay(xray, activation, OPACITY))], axis=1)
+        axes.imshow(pair)
+        called = labels[probabilities.argmax()]
+        axes.set_title(f"{labels[split.answers.truth[row]]}, called {called} ({probabilities.max():.3f})", fontsize=9)
+    return figure

@@ -16,7 +16,7 @@ from train.data.pixel_cache import load_pixels
 from train.engine.runtime import use_all_cores
 from train.evaluation.calibration import Calibration
 from train.evaluation.evaluate_model import DecisionSpec
-from train.evaluation.external_test import load_external
+from train.evaluation.external_set import load_external
 from train.evaluation.finished_model import load_finished
 from train.report.run_folder import EvaluationInputs, evaluate_run
 from train.report.summary import print_results

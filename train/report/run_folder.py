@@ -8,19 +8,29 @@ import numpy as np
 
 from space.inference.guard import FILE as GUARD_FILE
 from space.inference.guard import Guard
-from space.results import ExternalTest, GuardRecord, Results, Saliency, ShortcutControl, TrainingRecord, write_results
+from space.results import (
+    ByRule,
+    EpochRecord,
+    ExternalTest,
+    GuardRecord,
+    Results,
+    Saliency,
+    ShortcutControl,
+    TrainingRecord,
+    write_results,
+)
 from train.data.dataset import Data
 from train.data.lung_masks import masked_images
 from train.data.pixel_cache import PixelDataset
 from train.evaluation.bootstrap import RESAMPLES
 from train.evaluation.evaluate_model import DecisionSpec, evaluate
-from train.evaluation.external_test import External, evaluate_external
+from train.evaluation.external_set import ExternalSet, evaluate_external
 from train.evaluation.finished_model import FinishedModel
 from train.evaluation.fit_guard import describe, fit_guard, some_rows
 from train.evaluation.inference import SplitPredictions, predict_split
 from train.evaluation.occlusion_controls import shortcut_controls
 from train.evaluation.saliency_checks import lung_energy, weight_randomisation
-from train.report.figures import Shown, save_figures
+from train.report.figures import DrawnSplit, save_figures
 from train.report.mistakes import draw_mistakes
 from train.report.model_card import write_cards
 from train.report.tables import write_tables
@@ -44,7 +54,7 @@ class EvaluationInputs:
     task: DecisionSpec
     data: Data
     pixels: dict[str, PixelDataset]
-    external: External | None
+    external: ExternalSet | None
     with_samples: bool
 
 
@@ -59,33 +69,19 @@ def evaluate_run(
         inputs: The model and its data.
         earlier: Tests on other datasets that were made before.
     """
-    model, normalise, task = inputs.finished.model, inputs.finished.normalise, inputs.task
-    predictions = {
-        name: predict_split(model, inputs.pixels[name], normalise, inputs.data.splits[name])
-        for name in ("validation", "test")
-        if name in inputs.pixels
-    }
-    evaluation = evaluate(task, predictions)
-    external = dict(earlier or {})
-    if other := inputs.external:
-        own_test = evaluation.splits.get("test")
-        external[other.summary.name] = evaluate_external(other, model, normalise, task, own_test)
+    predictions = _predict(inputs)
+    evaluation = evaluate(inputs.task, predictions)
     saliency, shortcuts = _check_on_test(inputs, predictions["test"]) if "test" in predictions else (None, None)
     guard, guard_record = _fit_guard(inputs, list(predictions))
-    shown = Shown(split := list(predictions)[-1], task, predictions[split])
-
     guard.save(folder / GUARD_FILE)
-    figures = save_figures(folder / "figures", training.history, shown)
-    samples = draw_mistakes(
-        folder / "figures", shown, inputs.pixels[split], model, normalise, publish=inputs.with_samples
-    )
+    figures, samples = _draw(folder / "figures", training.history, inputs, predictions)
     results = Results(
         **vars(training),
         **vars(evaluation),
         evaluated=datetime.now(UTC).isoformat(timespec="seconds"),
         resamples=RESAMPLES,
-        operating_point=task.point,
-        external=external,
+        operating_point=inputs.task.point,
+        external=(earlier or {}) | _test_elsewhere(inputs, evaluation.splits.get("test")),
         saliency=saliency,
         shortcuts=shortcuts,
         guard=guard_record,
@@ -96,6 +92,35 @@ def evaluate_run(
     write_results(folder / "results.json", results)
     write_cards(folder, results)
     return results
+
+
+def _predict(inputs: EvaluationInputs) -> dict[str, SplitPredictions]:
+    """{"validation" and, where it is read, "test": the model's answers}."""
+    model, normalise = inputs.finished.model, inputs.finished.normalise
+    return {
+        name: predict_split(model, inputs.pixels[name], normalise, inputs.data.splits[name])
+        for name in ("validation", "test")
+        if name in inputs.pixels
+    }
+
+
+def _test_elsewhere(inputs: EvaluationInputs, own_test: ByRule | None) -> dict[str, ExternalTest]:
+    """{dataset's name: the model there}, of the other dataset if there is one."""
+    if (other := inputs.external) is None:
+        return {}
+    finished = inputs.finished
+    return {other.summary.name: evaluate_external(other, finished.model, finished.normalise, inputs.task, own_test)}
+
+
+def _draw(
+    folder: Path, history: list[EpochRecord], inputs: EvaluationInputs, predictions: dict[str, SplitPredictions]
+) -> tuple[list[str], bool]:
+    """Draw the test split, or validation where that is all; returns the figures, and whether mistakes.png is public."""
+    name, answers = list(predictions.items())[-1]
+    split, finished = DrawnSplit(name, inputs.task, answers), inputs.finished
+    figures = save_figures(folder, history, split)
+    publish = inputs.with_samples
+    return figures, draw_mistakes(folder, split, inputs.pixels[name], finished.model, finished.normalise, publish)
 
 
 def _check_on_test(

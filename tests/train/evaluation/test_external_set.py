@@ -12,7 +12,7 @@ from train.config.recipe import load_recipe
 from train.data.dataset import load_data
 from train.data.pixel_cache import load_pixels
 from train.evaluation.evaluate_model import evaluate
-from train.evaluation.external_test import evaluate_external, load_external
+from train.evaluation.external_set import evaluate_external, load_external
 from train.models.factory import build
 
 

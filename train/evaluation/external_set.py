@@ -20,7 +20,7 @@ SHOWN = 5  # pairs of copies that a refusal names
 
 
 @dataclass(frozen=True)
-class External:
+class ExternalSet:
     """A dataset that no choice was made on.
 
     Attributes:
@@ -38,7 +38,7 @@ class External:
 
 def load_external(
     dataset: str, labels_file: Path | None, own: Data, seen: dict[str, PixelDataset], processor, threads: int
-) -> External:
+) -> ExternalSet:
     """Open another dataset for testing.
 
     Args:
@@ -65,7 +65,7 @@ def load_external(
         pixels.append(decoded[name].pixels[kept])
         truth.append(mapped[kept])
     found = PixelDataset(np.concatenate(pixels), np.concatenate(truth))
-    external = External(data.summary(), mapping, datasets.concatenate_datasets(rows), found)
+    external = ExternalSet(data.summary(), mapping, datasets.concatenate_datasets(rows), found)
     if absent := [label for k, label in enumerate(labels) if not (found.labels == k).any()]:
         raise UsageError(
             f"--also {dataset} has no image of class {', '.join(absent)}; its classes are {', '.join(data.labels)}. "
@@ -90,7 +90,7 @@ def _mapping(dataset: str, theirs: list[str], labels_file: Path | None, ours: li
     return complete
 
 
-def _refuse_copies(dataset: str, external: External, own: Data, seen: dict[str, PixelDataset]) -> None:
+def _refuse_copies(dataset: str, external: ExternalSet, own: Data, seen: dict[str, PixelDataset]) -> None:
     """Raise a UsageError with the evidence if any image was seen in training or validation."""
     prints = fingerprints(external.pixels)
     for name in ("train", "validation"):
@@ -109,7 +109,7 @@ def _refuse_copies(dataset: str, external: External, own: Data, seen: dict[str, 
 
 
 def evaluate_external(
-    external: External, model: nn.Module, normalise: Normaliser, task: DecisionSpec, test: ByRule | None
+    external: ExternalSet, model: nn.Module, normalise: Normaliser, task: DecisionSpec, test: ByRule | None
 ) -> ExternalTest:
     """What the model is worth on another dataset.
 

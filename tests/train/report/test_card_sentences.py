@@ -1,0 +1,101 @@
+"""What the cards say of the numbers: limits and warnings, where they are due and only there."""
+
+import json
+
+import pytest
+
+from tests.train.report.fixtures import ENTRY, card_of, evaluation_of, make_results, page
+
+
+def test_the_first_limit_says_where_the_model_fails_elsewhere():
+    results = make_results()
+    results["splits"]["test"]["argmax"]["auroc"] = ENTRY | {"value": 0.95, "low": 0.9}
+    elsewhere = results["external"]["others"]
+    elsewhere["rules"]["argmax"]["auroc"] = ENTRY | {"value": 0.7, "low": 0.6, "high": 0.8}
+    counts = elsewhere["confusion"]["operating_point"]
+    assert (
+        "elsewhere it does worse: AUROC 0.700 on `others`, 0.950 on test. "
+        f"{counts[0][1]} of 60 NORMAL images there are called PNEUMONIA at the operating point."
+        in page(card_of(results))
+    )
+    results["external"]["more"] = json.loads(json.dumps(elsewhere))
+    results["external"]["more"]["rules"]["argmax"]["auroc"] |= {"value": 0.55, "low": 0.4}
+    assert "not shown to be better than chance: AUROC 0.550 (0.400 to 0.800) on `more`" in card_of(results)
+    elsewhere["rules"]["argmax"]["auroc"] |= {"value": 0.93, "low": 0.9, "high": 0.96}
+    del results["external"]["more"]
+    assert "AUROC is 0.930 on `others` and 0.950 on test; the intervals overlap." in card_of(results)
+
+
+def test_a_model_that_works_without_lungs_is_warned_about_and_only_then():
+    assert "without seeing" not in evaluation_of(make_results())
+    assert "The shortcut checks found none" in card_of(make_results())
+    good = ENTRY | {"value": 0.8, "low": 0.7, "high": 0.9}
+    control = {"images": 40, "changed": {"auroc": good}, "unchanged": {"auroc": good}}
+    results = make_results(shortcuts={"lungs_removed": control, "frame_only": control})
+    evaluation = evaluation_of(results)
+    assert "**Warning.** The model can tell the classes without seeing the lungs: with the lungs removed" in evaluation
+    assert "A drop is no proof that there are no shortcuts" in evaluation
+    assert "need not see the lungs to do well: test AUROC is 0.800 with the lungs removed" in card_of(results)
+
+
+def test_maps_that_do_not_depend_on_the_weights_are_warned_about():
+    stuck = [{"stage": "head", "correlation": ENTRY | {"value": 0.9, "low": 0.85, "high": 0.95}}]
+    saliency = {"lung_energy": None, "randomisation": stuck}
+    assert "do not read anything" in evaluation_of(make_results(saliency=saliency))
+    free = [{"stage": "head", "correlation": ENTRY | {"value": 0.1, "low": 0.0, "high": 0.2}}]
+    saliency = {"lung_energy": None, "randomisation": free}
+    assert "do not read anything" not in evaluation_of(make_results(saliency=saliency))
+
+
+@pytest.mark.parametrize(
+    ("inside", "gain", "sentences"),
+    [
+        ((0.2, 0.3), (-0.2, -0.1), ["An even map would have more", "own lungs less than other patients"]),
+        (
+            (0.7, 0.8),
+            (0.1, 0.2),
+            ["An even map would have less", "follow the patient's own lungs more than a map that always"],
+        ),
+        ((0.45, 0.55), (-0.1, 0.1), ["about as much in the lungs", "not shown to follow the patient's own lungs"]),
+    ],
+)
+def test_what_grad_cam_does_in_the_lungs_is_said_as_it_is(inside, gain, sentences):
+    def entry(low, high):
+        return ENTRY | {"value": (low + high) / 2, "low": low, "high": high}
+
+    results = make_results()
+    area = entry(0.4, 0.6)
+    results["saliency"]["lung_energy"] |= {"inside": entry(*inside), "area": area, "gain": entry(*gain)}
+    evaluation = page(evaluation_of(results))
+    for sentence in sentences:
+        assert sentence in evaluation
+
+
+def test_a_model_that_is_no_better_than_chance_is_called_so():
+    assert "better than chance" not in card_of(make_results()) + evaluation_of(make_results())
+    results = make_results()
+    results["splits"]["test"]["argmax"]["auroc"] = ENTRY
+    assert "Not shown to be better than chance on the test split" in card_of(results)
+    assert "On the test split this model is not shown to be any better than chance" in evaluation_of(results)
+
+
+def test_a_calibration_that_did_harm_is_called_so():
+    results = make_results()
+    results["calibration"]["splits"]["test"] |= {"before": {"nll": 0.2, "brier": 0.1, "ece": 0.03}}
+    assert "The ECE got worse, not better" in evaluation_of(results)
+    for measured in results["calibration"]["splits"].values():
+        measured["before"] = {"nll": 0.9, "brier": 0.9, "ece": 0.9}
+    assert "The ECE got worse" not in evaluation_of(results)
+
+
+def test_what_does_not_carry_over_to_test_is_said_with_its_direction():
+    change = {"rule": "operating_point", "validation": 0.9, "test": 0.6, "worse": True}
+    shift = [change | {"metric": "ece", "worse": False}, change | {"metric": "specificity"}]
+    evaluation = evaluation_of(make_results(shift=shift))
+    assert "- specificity: 0.900 on validation, 0.600 on test (**worse**)\n" in evaluation
+    assert "- ECE: 0.900 on validation, 0.600 on test (better)\n" in evaluation
+    assert "Validation flatters it: specificity at the operating point is 0.900 there and 0.600 on test." in card_of(
+        make_results(shift=shift)
+    )
+    assert "carry over" not in evaluation_of(make_results(shift=[]))
+    assert "Validation flatters it" not in card_of(make_results(shift=shift[:1]))
