@@ -27,15 +27,6 @@ WITHOUT_TESTS = {
     "train/engine/training_inputs.py": "nothing: a dataclass without behaviour",
     "hub/auditing/audit_dataset.py": "tests/hub/test_audit.py",
     "hub/publishing/publish.py": "tests/hub/test_push.py",
-    "train/report/figures.py": "tests/train/test_finetune.py",
-    "train/models/load.py": "tests/train/report/test_reevaluate.py",
-    "train/report/finish.py": "tests/train/test_finetune.py",
-    "train/report/mistakes.py": "tests/train/test_finetune.py",
-    "train/report/run_folder.py": "tests/train/test_finetune.py",
-    "train/report/summary.py": "tests/train/test_finetune.py",
-    "train/report/tables.py": "tests/train/test_finetune.py",
-    "train/report/training_record.py": "tests/train/test_finetune.py",
-    "train/study/collect.py": "tests/train/study/test_main.py",
 }
 
 

@@ -18,3 +18,11 @@ def others(tmp_path_factory) -> Path:
             path.rename(path.with_name(theirs))
     convert(tree, folder / "others")
     return folder / "others"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A run of random weights, calibrated and evaluated on phantoms; see `tests.train.report.fixtures.FinishedRun`."""
+    from tests.train.report.fixtures import finish_phantoms
+
+    return finish_phantoms(tmp_path_factory.mktemp("finished") / "run")

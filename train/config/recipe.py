@@ -4,6 +4,7 @@ Each key is listed below with its default, its allowed values and its meaning. A
 left out of a recipe; the default is always "off" or the common value.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -183,8 +184,8 @@ class Recipe:
     evaluation: EvaluationRecipe
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain nested values, as results.json records it."""
-        return asdict(self)
+        """The recipe as results.json records it: plain nested values, ranges as lists."""
+        return json.loads(json.dumps(asdict(self)))
 
     def to_toml(self) -> str:
         """All sections with every key, as a recipe file has them."""

@@ -1,6 +1,5 @@
 """What a training run was asked for."""
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +94,7 @@ class RunSpec:
         """What must be the same for an interrupted run to be resumed, as JSON values."""
         settings = {"seed": self.seed, "init": self.init, "max_steps": self.max_steps}
         where = {"precision": self.mixed_precision, "processes": self.processes}
-        values = {"recipe": self.recipe.to_dict(), "dataset": self.data.fingerprint} | settings | where
-        return json.loads(json.dumps(values))
+        return {"recipe": self.recipe.to_dict(), "dataset": self.data.fingerprint} | settings | where
 
     def recipe_text(self) -> str:
         """The recipe as it was run, as a recipe file: the story of the file it came from, then every key."""

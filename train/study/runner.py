@@ -1,6 +1,5 @@
 """The runs of a study: started side by side through accelerate's launcher, never twice, ended together."""
 
-import json
 import os
 import signal
 import subprocess
@@ -70,8 +69,7 @@ class Workplace:
     def _planned(self, run: PlannedRun) -> dict:
         """What a run is to be made with, in the terms of `_made`."""
         asked = {"seed": run.seed, "init": public_name(run.init), "max_steps": run.max_steps}
-        # Through JSON, for in results.json tuples have become lists.
-        return json.loads(json.dumps(run.recipe.to_dict())) | asked | {"dataset": self.fingerprint}
+        return run.recipe.to_dict() | asked | {"dataset": self.fingerprint}
 
 
 def _made(results: Results) -> dict:

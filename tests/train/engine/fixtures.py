@@ -1,6 +1,5 @@
 """A tiny training run inside the tests' own process."""
 
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -58,9 +57,8 @@ def small_splits(counts: tuple[int, int] = (32, 16)) -> dict[str, PixelDataset]:
 def make_inputs(folder: Path, recipe: Recipe, model=None, splits=None, **changes) -> TrainingInputs:
     """What a trainer is given, on phantoms."""
     normalise = Normaliser(torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), 0.25), CPU)
-    identity = json.loads(json.dumps(recipe.to_dict()))
     inputs = TrainingInputs(
-        recipe, model or small_model(), splits or small_splits(), normalise, folder, 1, None, identity
+        recipe, model or small_model(), splits or small_splits(), normalise, folder, 1, None, recipe.to_dict()
     )
     return replace(inputs, **changes)
 

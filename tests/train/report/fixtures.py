@@ -1,22 +1,34 @@
-"""What a run would record, from seeded scores, and the cards that are made of it."""
+"""What a run would record, from seeded scores, and the cards that are made of it; and a run finished on phantoms."""
 
 import re
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 
+import datasets
 import numpy as np
+import torch
 
 from space.inference.operating_point import OperatingPoint
 from space.results import Results
 from tests.conftest import TINY_RECIPE
+from tests.hostile import png_bytes
+from tests.phantoms import draw_phantom
 from train.config.recipe import load_recipe
+from train.data.dataset import Data
+from train.data.pixel_cache import PixelDataset
+from train.engine.run_spec import RunSpec
+from train.engine.trainer import Fit
 from train.evaluation.bootstrap import BootstrapClusters
 from train.evaluation.calibration import Calibration
 from train.evaluation.evaluate_model import DecisionSpec, evaluate
 from train.evaluation.inference import SplitPredictions
+from train.models.factory import build, classifier_layer, save
+from train.report.finish import finish_run
 from train.report.model_card import render_card, render_evaluation
 
+LABELS, SIZE = ["NORMAL", "PNEUMONIA"], 64
 MOST_LINES, WIDTH = 25, 120  # of what a reader needs first; a longer line counts as several
 ENTRY = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 40, "unit": "patient"}
 
@@ -135,3 +147,54 @@ def lines_of_summary(card: str) -> int:
 def page(card: str) -> str:
     """A text as one line."""
     return " ".join(card.split())
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What `finish_run` was given, and what it returned.
+
+    Attributes:
+        network: The weights before they were calibrated.
+    """
+
+    run: RunSpec
+    fit: Fit
+    pixels: dict[str, PixelDataset]
+    network: torch.nn.Module
+    results: Results
+
+
+def phantoms(seed: int, n: int) -> tuple[datasets.Dataset, PixelDataset]:
+    """Phantoms, every other one ill and two of a patient, as rows of a dataset and as pixels."""
+    random, truth = np.random.default_rng(seed), np.arange(n) % 2
+    pixels = np.stack([np.asarray(draw_phantom(random, bool(label), SIZE, SIZE)) for label in truth])
+    columns = {
+        "image": [{"bytes": png_bytes(image), "path": None} for image in pixels],
+        "label": truth.tolist(),
+        "patient": [f"p{number // 2}" for number in range(n)],
+        "source": [f"{seed}/{number}.png" for number in range(n)],
+    }
+    kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=LABELS)}
+    kinds |= dict.fromkeys(("patient", "source"), datasets.Value("string"))
+    rows = datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
+    return rows, PixelDataset(pixels, truth)
+
+
+def finish_phantoms(folder: Path, test_seed: int = 2) -> FinishedRun:
+    """Finish a run of random weights on phantoms: 40 to train on, 100 to validate and 40 to test with."""
+    splits = {"train": phantoms(0, 40), "validation": phantoms(1, 100), "test": phantoms(test_seed, 40)}
+    rows = {name: rows for name, (rows, _) in splits.items()}
+    data = Data("phantoms", LABELS, rows, f"phantoms {test_seed}", "Phantoms", "mit", "")
+    pixels = {name: of_split for name, (_, of_split) in splits.items()}
+    recipe = load_recipe(TINY_RECIPE)
+    run = RunSpec(folder, recipe, TINY_RECIPE, (), data, 3, "scratch", None, "no", 1)
+    torch.manual_seed(0)
+    model, processor = build(recipe.model, LABELS, "scratch")
+    with torch.no_grad():
+        classifier_layer(model).weight *= 100  # else all images get nearly the same score
+    network = deepcopy(model)
+    save(model, processor, folder)
+    row = {"epoch": 1, "step": 2, "train_loss": 0.7, "learning_rate": 0.003, "validation_loss": 0.6}
+    row |= {"validation_accuracy": 0.5, "validation_auroc": 0.5, "seconds": 9.0}
+    fit = Fit([row, row | {"epoch": 2, "step": 4}], row, "")
+    return FinishedRun(run, fit, pixels, network, finish_run(run, fit, pixels, torch.device("cpu")))

@@ -1,6 +1,5 @@
 """A finished run evaluated again, and on other datasets."""
 
-import csv
 import io
 import json
 import re
@@ -113,21 +112,6 @@ def test_another_dataset_and_copies_of_training_images_are_refused_and_nothing_c
         again(run_folder, dataset_folder, also=str(dataset_folder))
     assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before
     assert not list(run_folder.parent.glob(f"{run_folder.name}.*"))
-
-
-def test_the_tables_hold_what_results_json_does(evaluated):
-    run, results = evaluated[0], read(evaluated[0])
-    with (run / "classification_report.csv").open() as file:
-        rows = {(row["split"], row["rule"], row["class"], row["metric"]): row for row in csv.DictReader(file)}
-    auroc = results["splits"]["test"]["argmax"]["auroc"]
-    assert float(rows["test", "argmax", "", "auroc"]["value"]) == pytest.approx(auroc["value"], abs=1e-6)
-    assert rows["test", "operating_point", "NORMAL", "recall"]["unit"] == "patient"
-    with (run / "confusion_matrix.csv").open() as file:
-        table = [row for row in csv.DictReader(file) if (row["split"], row["rule"]) == ("test", "argmax")]
-    right = sum(int(row[f"decided:{row['true']}"]) for row in table)
-    assert right / 48 == pytest.approx(results["splits"]["test"]["argmax"]["accuracy"]["value"])
-    with (run / "history.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == len(results["history"])
 
 
 def test_images_of_patients_are_for_publication_only_when_asked_for(run_folder, evaluated):

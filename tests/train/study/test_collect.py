@@ -1,0 +1,72 @@
+"""What finished runs recorded, gathered, and the test split read for each."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from space.results import RecipeRecord, write_results
+from tests.train.study.test_plan import write_study
+from train.study.collect import collect, evaluate_on_test
+from train.study.plan import load_study, plan_runs
+from train.study.runner import Workplace
+
+EPOCHS = {"base-seed0": 0.5, "base-seed1": 0.6, "learning-rate.slow-seed0": 0.7, "learning-rate.slow-seed1": 0.9}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study whose runs are copies of one finished run, each with another AUROC on validation; and where they lie."""
+    study = load_study(write_study(tmp_path))
+    return study, plan_runs(study)
+
+
+@pytest.fixture
+def place(study, finished, tmp_path) -> Workplace:
+    data = finished.run.data
+    place = Workplace(tmp_path / "out", study[0].header.base, data.name, data.fingerprint, 1)
+    for run in study[1]:
+        shutil.copytree(finished.run.folder, place.run_folder(run))
+        results = replace(
+            finished.results,
+            recipe=RecipeRecord(**run.recipe.to_dict()),
+            seed=run.seed,
+            max_steps=run.max_steps,
+            selection=replace(finished.results.selection, validation_auroc=EPOCHS[run.name]),
+        )
+        write_results(place.run_folder(run) / "results.json", results)
+    return place
+
+
+def test_the_test_split_is_read_as_the_run_itself_would(study, place, finished):
+    metrics = evaluate_on_test(finished.run.data, place, study[1][0])
+    own = finished.results.splits["test"]["argmax"]
+    for name in ("accuracy", "auroc"):
+        assert metrics[name].value == pytest.approx(own[name].value, abs=1e-6)
+        assert (metrics[name].n, metrics[name].unit) == (20, "patient")
+
+
+def test_runs_are_gathered_with_what_they_recorded(study, place, finished, monkeypatch):
+    test = finished.results.splits["test"]["argmax"]
+    monkeypatch.setattr("train.study.collect.evaluate_on_test", lambda *_: test)
+    results = collect(*study, place, finished.run.data, "python -m train.study")
+    assert {run.name: run.values["validation_auroc"] for run in results.runs} == EPOCHS
+    assert {run.values["test_auroc"] for run in results.runs} == {test["auroc"].value}
+    assert results.patients == test["auroc"]
+    assert results.base["validation_auroc"].mean == pytest.approx(0.55)
+    (row,) = results.rows
+    assert (row.factor, row.level, row.changes) == ("learning-rate", "slow", ["learning_rate=0.0001"])
+    assert row.measures["validation_auroc"].difference.mean == pytest.approx(0.25)
+    assert (results.base_run.name, results.base_run.init, results.base_run.kept_epoch) == ("base-seed0", "scratch", 1)
+    assert (results.runs[0].steps, results.runs[0].epochs, results.train_seconds) == (4, 2, 4 * 18.0)
+    assert len(results.machines) == 1
+    assert results.images == {"train": 40, "validation": 100, "test": 40}
+    assert results.study.base_changes == ["epochs=1", "init=scratch", "max_steps=2", 'tracker="none"']
+
+
+def test_without_a_test_split_none_is_read(study, place, finished):
+    splits = {name: rows for name, rows in finished.run.data.splits.items() if name != "test"}
+    results = collect(*study, place, replace(finished.run.data, splits=splits), "python -m train.study")
+    assert results.patients is None
+    assert [set(run.values) for run in results.runs] == [{"validation_auroc"}] * 4
+    assert {run.test for run in results.runs} == {None}
