@@ -1,5 +1,8 @@
 """What the tests of training share."""
 
+import csv
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,3 +29,27 @@ def finished(tmp_path_factory):
     from tests.train.report.fixtures import finish_phantoms
 
     return finish_phantoms(tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory) -> Path:
+    """See `tests.train.sources.write_sources`; tests must not change it."""
+    from tests.train.sources import write_sources
+
+    return write_sources(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def rows_of(bundled, tmp_path) -> Callable[..., list[dict[str, str]]]:
+    """Predict a source, with the bundled model or another, and read the file that was written."""
+    from train.predict import predict_to_csv
+
+    numbers = itertools.count()
+
+    def run(source: str | Path, model=bundled) -> list[dict[str, str]]:
+        output = tmp_path / f"out{next(numbers)}.csv"
+        predict_to_csv(model, str(source), output)
+        with output.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    return run
