@@ -21,5 +21,5 @@ def render_template(path: Path, **values: object) -> str:
 
 
 def _plural(unit: str) -> str:
-    """What is resampled (see `train.evaluation.metrics.BootstrapClusters`), several of it."""
+    """What is resampled (see `train.evaluation.bootstrap.BootstrapClusters`), several of it."""
     return unit.replace("patient", "patients").replace("group of", "groups of").replace("image", "images")

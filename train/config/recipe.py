@@ -47,7 +47,7 @@ class ModelRecipe:
     """Which network is trained."""
 
     architecture: str
-    """Name of a timm model, or of one of the chest CNNs in `train.models.factory`."""
+    """Name of a timm model, or of one of the chest CNNs in `train.models.chest_cnns`."""
     image_size: Annotated[int, Field(ge=32, le=4096)]
     """Height and width in pixels that images are squeezed to (aspect ratio not kept)."""
     dropout: ShareBelowOne = 0.0

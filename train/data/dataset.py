@@ -96,8 +96,8 @@ def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
 def commonest_size(split: datasets.Dataset) -> str:
     """The size that most images of a split are stored in, as "WIDTH x HEIGHT (k of n)"."""
     encoded = split.select_columns("image").cast_column("image", datasets.Image(decode=False))
-    stored = (row["image"] for row in encoded)
-    sizes = Counter(Image.open(io.BytesIO(one["bytes"]) if one["bytes"] else one["path"]).size for one in stored)
+    files = (row["image"] for row in encoded)
+    sizes = Counter(Image.open(io.BytesIO(file["bytes"]) if file["bytes"] else file["path"]).size for file in files)
     (width, height), n = sizes.most_common(1)[0]
     return f"{width} x {height} ({n:,} of {len(split):,})"
 

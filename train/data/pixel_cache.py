@@ -16,8 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from space.cache import cache_folder
-from space.errors import ChestXrayError
-from space.imaging.xray import READER_VERSION, XrayError, read_xray
+from space.errors import ChestXrayError, XrayError
+from space.imaging.xray import READER_VERSION, read_xray
 from train.data.corruption import CORRUPTION_VERSION, corrupt
 from train.data.dataset import Data
 from train.models.preprocessing import input_size, resize
@@ -63,7 +63,7 @@ def _decode(name: str, split: datasets.Dataset, processor, threads: int, path: P
     encoded = split.cast_column("image", datasets.Image(decode=False))
     change: Callable[[Image.Image, int], Image.Image] = corrupt if name == CORRUPTED else lambda image, _: image
 
-    def one(index: int) -> np.ndarray:
+    def decode(index: int) -> np.ndarray:
         stored = encoded[index]["image"]
         try:
             return resize(processor, change(read_xray(stored["bytes"] or stored["path"]).image, index))
@@ -74,7 +74,7 @@ def _decode(name: str, split: datasets.Dataset, processor, threads: int, path: P
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(split), size, size)}
     with path.open("wb") as file, ThreadPoolExecutor(threads) as pool:
         np.lib.format.write_array_header_1_0(file, header)
-        rows = pool.map(one, range(len(split)))
+        rows = pool.map(decode, range(len(split)))
         for row in tqdm(rows, total=len(split), desc=f"decoding {name}", unit="img"):
             file.write(row.tobytes())
 

@@ -65,12 +65,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         The temperature, in [0.05, 20]: above 1 where the model was too sure of itself.
     """
-    found = minimize_scalar(
+    best = minimize_scalar(
         lambda log_t: negative_log_likelihood(logits / np.exp(log_t), labels),
         bounds=(np.log(0.05), np.log(20)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(best.x))
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _why_not(logits: np.ndarray, labels: np.ndarray) -> str:
     if len(labels) < LEAST_IMAGES:
         return f"only {len(labels)} validation images; at least {LEAST_IMAGES} are needed"
     if (logits.argmax(axis=1) == labels).all():  # the likelihood then grows without end as the temperature falls
-        return "on validation every label was the most probable one"
+        return "every validation image was classified correctly"
     return ""
 
 
@@ -134,6 +134,6 @@ def fit_calibration(method: str, logits: np.ndarray, labels: np.ndarray) -> Cali
     def loss(values: np.ndarray) -> float:
         return negative_log_likelihood(logits / np.exp(values[0]) + values[1:], labels)
 
-    found = minimize(loss, np.r_[np.log(temperature), zero], method="L-BFGS-B")
-    biases = found.x[1:] - found.x[1:].mean()  # a constant added to all logits changes nothing
-    return Calibration(float(np.exp(found.x[0])), biases)
+    best = minimize(loss, np.r_[np.log(temperature), zero], method="L-BFGS-B")
+    biases = best.x[1:] - best.x[1:].mean()  # a constant added to all logits changes nothing
+    return Calibration(float(np.exp(best.x[0])), biases)

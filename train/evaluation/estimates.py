@@ -34,9 +34,9 @@ def estimate_all(images: ScoredImages, units: BootstrapClusters, names: list[str
     rules: ByRule = {}
     classes: dict[str, dict[str, Metrics]] = {}
     for rule, (values, limits) in _values_and_limits(images, units, ALL_METRICS).items():
-        rules[rule] = make_estimates({name: values[name] for name in METRICS if name in values}, limits, units)
+        rules[rule] = _make_estimates({name: values[name] for name in METRICS if name in values}, limits, units)
         classes[rule] = {
-            label: make_estimates(
+            label: _make_estimates(
                 {name: values[CLASS_PREFIX + name][k] for name in CLASS_METRICS},
                 {name: limits[CLASS_PREFIX + name][:, k] for name in CLASS_METRICS},
                 units,
@@ -49,13 +49,13 @@ def estimate_all(images: ScoredImages, units: BootstrapClusters, names: list[str
 def estimate_accuracy_and_auroc(images: ScoredImages, units: BootstrapClusters) -> ByRule:
     """Accuracy, and AUROC where every class occurs, of images that may lack a class."""
     both = _values_and_limits(images, units, ("accuracy", "auroc"))
-    return {rule: make_estimates(values, limits, units) for rule, (values, limits) in both.items()}
+    return {rule: _make_estimates(values, limits, units) for rule, (values, limits) in both.items()}
 
 
 def estimate_mean(values: np.ndarray, units: BootstrapClusters) -> Estimate:
     """The mean of values (N,) with its interval."""
     limits = percentile_interval([weights @ values / weights.sum(axis=1) for weights in units.resamples()])
-    return make_estimates({"mean": float(values.mean())}, {"mean": limits}, units)["mean"]
+    return _make_estimates({"mean": float(values.mean())}, {"mean": limits}, units)["mean"]
 
 
 def _values_and_limits(
@@ -63,7 +63,7 @@ def _values_and_limits(
 ) -> dict[str, tuple[dict, dict]]:
     """{rule: ({metric: value, or K values}, {metric: limits (2,) or (2, K)})}."""
     blocks = [images.measure(weights, names) for weights in units.resamples()]
-    found = {}
+    of_rules = {}
     for rule, decisions in images.decisions.items():
         values = ChestXrayMetrics().compute(
             references=images.labels,
@@ -72,11 +72,11 @@ def _values_and_limits(
             positive=images.positive,
             names=names,
         )
-        found[rule] = values, {name: percentile_interval([block[rule][name] for block in blocks]) for name in values}
-    return found
+        of_rules[rule] = values, {name: percentile_interval([block[rule][name] for block in blocks]) for name in values}
+    return of_rules
 
 
-def make_estimates(values: dict[str, float], limits: dict[str, np.ndarray], units: BootstrapClusters) -> Metrics:
+def _make_estimates(values: dict[str, float], limits: dict[str, np.ndarray], units: BootstrapClusters) -> Metrics:
     """Join values and limits; what is not defined is left out."""
     n = len(units)
     return {

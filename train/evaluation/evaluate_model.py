@@ -60,7 +60,7 @@ class DecisionSpec:
 
 
 def evaluate(task: DecisionSpec, predictions: dict[str, SplitPredictions]) -> Evaluation:
-    """Everything that can be said of a model's answers.
+    """Compute everything that results.json says of a model's answers.
 
     Args:
         task: What the model was made for.
@@ -76,7 +76,7 @@ def evaluate(task: DecisionSpec, predictions: dict[str, SplitPredictions]) -> Ev
         splits=rules,
         classes={name: of_split.classes for name, of_split in scores.items()},
         confusion={name: _confusion(task, split) for name, split in predictions.items()},
-        subgroups={name: found for name, split in predictions.items() if (found := _subgroups(task, split))},
+        subgroups={name: of_split for name, split in predictions.items() if (of_split := _subgroups(task, split))},
         calibration=CalibrationRecord(
             temperature=task.calibration.temperature,
             biases=biases,
@@ -120,14 +120,14 @@ def _subgroups(task: DecisionSpec, split: SplitPredictions) -> dict[str, dict[st
     Where a subgroup lacks classes, AUROC is that against all images of these classes, which "against" names. Left out
     are subgroups of few images, and those that are all of a class and nothing else.
     """
-    found: dict[str, dict[str, Subgroup]] = {}
+    subgroups: dict[str, dict[str, Subgroup]] = {}
     for column, values in split.columns.items():
         for value, n in sorted(Counter(value for value in values if value).items()):
             rows = np.flatnonzero(np.array([other == value for other in values]))
             is_class = np.array_equal(rows, np.flatnonzero(split.truth == split.truth[rows[0]]))
             if n >= LEAST_IMAGES and not is_class:
-                found.setdefault(column, {})[value] = _subgroup(task, split, rows)
-    return found
+                subgroups.setdefault(column, {})[value] = _subgroup(task, split, rows)
+    return subgroups
 
 
 def _subgroup(task: DecisionSpec, split: SplitPredictions, rows: np.ndarray) -> Subgroup:

@@ -37,15 +37,15 @@ class ExternalSet:
 
 
 def load_external(
-    dataset: str, labels_file: Path | None, own: Data, seen: dict[str, PixelDataset], processor, threads: int
+    dataset: str, labels_file: Path | None, own: Data, own_pixels: dict[str, PixelDataset], processor, threads: int
 ) -> ExternalSet:
     """Open another dataset for testing.
 
     Args:
         dataset: Folder made by hub.convert, or a Hub repository.
         labels_file: See `train.data.label_map.read_map`; None: classes are called as the model calls them.
-        own: The dataset that the model is of.
-        seen: Pixels of its splits; nothing may be a copy of an image in "train" or "validation".
+        own: The dataset that the model was trained on.
+        own_pixels: Pixels of its splits; nothing may be a copy of an image in "train" or "validation".
         processor: The model's image processor.
         threads: Images decoded at a time.
 
@@ -64,14 +64,14 @@ def load_external(
         rows.append(split.select(kept))
         pixels.append(decoded[name].pixels[kept])
         truth.append(mapped[kept])
-    found = PixelDataset(np.concatenate(pixels), np.concatenate(truth))
-    external = ExternalSet(data.summary(), mapping, datasets.concatenate_datasets(rows), found)
-    if absent := [label for k, label in enumerate(labels) if not (found.labels == k).any()]:
+    kept_pixels = PixelDataset(np.concatenate(pixels), np.concatenate(truth))
+    external = ExternalSet(data.summary(), mapping, datasets.concatenate_datasets(rows), kept_pixels)
+    if absent := [label for k, label in enumerate(labels) if not (kept_pixels.labels == k).any()]:
         raise UsageError(
             f"--also {dataset} has no image of class {', '.join(absent)}; its classes are {', '.join(data.labels)}. "
             'Map them in a file with a line `"its class" = "the model\'s class"` each, and give it as --also-labels.'
         )
-    _refuse_copies(dataset, external, own, seen)
+    _refuse_copies(dataset, external, own, own_pixels)
     return external
 
 
@@ -82,19 +82,19 @@ def _mapping(dataset: str, theirs: list[str], labels_file: Path | None, ours: li
             f"--also-labels: {dataset} has no class {', '.join(unknown)}. Its classes: {', '.join(theirs)}."
         )
     complete = {label: mapping.get(label, label) for label in theirs}
-    if strange := [name for name in complete.values() if name is not None and name not in ours]:
+    if others := [name for name in complete.values() if name is not None and name not in ours]:
         raise UsageError(
-            f"--also {dataset}: the model has no class {', '.join(strange)}. Its classes: {', '.join(ours)}. In a file "
+            f"--also {dataset}: the model has no class {', '.join(others)}. Its classes: {', '.join(ours)}. In a file "
             "for --also-labels, map the class to one of these, or leave it out with = false."
         )
     return complete
 
 
-def _refuse_copies(dataset: str, external: ExternalSet, own: Data, seen: dict[str, PixelDataset]) -> None:
+def _refuse_copies(dataset: str, external: ExternalSet, own: Data, own_pixels: dict[str, PixelDataset]) -> None:
     """Raise a UsageError with the evidence if any image was seen in training or validation."""
     prints = fingerprints(external.pixels)
     for name in ("train", "validation"):
-        pixels = seen[name]
+        pixels = own_pixels[name]
         copies = find_copies(prints, image_of(external.pixels), fingerprints(pixels), image_of(pixels)).pairs()
         if not copies:
             continue
@@ -111,7 +111,7 @@ def _refuse_copies(dataset: str, external: ExternalSet, own: Data, seen: dict[st
 def evaluate_external(
     external: ExternalSet, model: nn.Module, normalise: Normaliser, task: DecisionSpec, test: ByRule | None
 ) -> ExternalTest:
-    """What the model is worth on another dataset.
+    """Evaluate the model on another dataset.
 
     Args:
         external: The dataset.

@@ -222,19 +222,19 @@ class ScoredImages:
             chosen = {name: metric for name, metric in chosen.items() if not metric.binary}
         n_classes = self.probabilities.shape[1]
         scored = WeightedProbabilities(self.labels, self.probabilities, weights, self.positive)
-        found: dict[str, dict[str, np.ndarray]] = {}
+        of_rules: dict[str, dict[str, np.ndarray]] = {}
         with np.errstate(invalid="ignore", divide="ignore"):
             shared = {name: metric.compute(scored) for name, metric in chosen.items() if metric.of_probabilities}
             for rule, decisions in self.decisions.items():
                 decided = WeightedDecisions(self.labels, decisions, weights, n_classes, self.positive)
                 own = {name: metric.compute(decided) for name, metric in chosen.items() if not metric.of_probabilities}
-                found[rule] = own | shared
-        return found
+                of_rules[rule] = own | shared
+        return of_rules
 
     def values(self, names: Collection[str] = ALL_METRICS) -> dict[str, dict[str, float | list[float]]]:
         """Metrics of the images as they are: {rule: {metric: value, or K values for those of each class}}."""
         of_rules = self.measure(np.ones((1, len(self.labels))), names)
-        return {rule: {name: value[0].tolist() for name, value in found.items()} for rule, found in of_rules.items()}
+        return {rule: {name: row[0].tolist() for name, row in metrics.items()} for rule, metrics in of_rules.items()}
 
 
 def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:

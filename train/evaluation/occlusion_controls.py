@@ -42,7 +42,7 @@ def shortcut_controls(
     if masked:
         kept = {"lungs_removed": ~masked.lung, "lung_box_removed": ~_boxes(masked.lung), "lungs_only": masked.lung}
         controls.append((masked.rows, masked.pixels, kept))
-    found: dict[str, ShortcutControl] = {}
+    results: dict[str, ShortcutControl] = {}
     for rows, pixels, kept in controls:
         labels, units = answers.truth[rows], answers.units.of_rows(rows)
         unchanged = _scores(answers.probabilities[rows], labels, units)
@@ -50,8 +50,8 @@ def shortcut_controls(
             split = PixelDataset(fill(pixels, keep), labels)
             probabilities = softmax(predict_logits(model, split, normalise).astype(np.float64), axis=1)
             changed = _scores(probabilities, labels, units)
-            found[name] = ShortcutControl(images=len(rows), changed=changed, unchanged=unchanged)
-    return found
+            results[name] = ShortcutControl(images=len(rows), changed=changed, unchanged=unchanged)
+    return results
 
 
 def fill(pixels: np.ndarray, keep: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ def finish_run(
     Temperature and operating point come from validation alone; the test split is read here, after all choices.
     """
     finished = load_finished(run.folder, device)
-    task = _settle(run, finished, pixels["validation"])
+    task = _choose_on_validation(run, finished, pixels["validation"])
     finished.model.config.operating_point = asdict(task.point) if task.point else None
     save(finished.model, finished.processor, run.folder)
     write_golden(run.folder / "golden.safetensors", finished.model, finished.normalise, run.recipe.model.image_size)
@@ -46,17 +46,17 @@ def finish_run(
     return evaluate_run(run.folder, training, inputs)
 
 
-def _settle(run: RunSpec, finished: FinishedModel, validation: PixelDataset) -> DecisionSpec:
-    """Fix on validation what the finished model is: its calibration, folded in here, and its operating point."""
-    wanted, labels, truth = run.recipe.evaluation, run.data.labels, validation.labels.numpy()
+def _choose_on_validation(run: RunSpec, finished: FinishedModel, validation: PixelDataset) -> DecisionSpec:
+    """Choose the calibration, which is folded into the model here, and the operating point."""
+    recipe, labels, truth = run.recipe.evaluation, run.data.labels, validation.labels.numpy()
     logits = predict_logits(finished.model, validation, finished.normalise)
-    calibration = fit_calibration(wanted.calibration, logits, truth)
+    calibration = fit_calibration(recipe.calibration, logits, truth)
     calibration.fold(classifier_layer(finished.model))
     point = None
-    if run.positive is not None and wanted.operating_point != "argmax":
+    if run.positive is not None and recipe.operating_point != "argmax":
         scores = softmax(calibration.apply(logits.astype(np.float64)), axis=1)[:, run.positive]
-        threshold = choose_threshold(wanted.operating_point, truth == run.positive, scores)
-        point = OperatingPoint(wanted.operating_point, labels[run.positive], threshold)
+        threshold = choose_threshold(recipe.operating_point, truth == run.positive, scores)
+        point = OperatingPoint(recipe.operating_point, labels[run.positive], threshold)
     return DecisionSpec(labels, run.positive, point, calibration)
 
 

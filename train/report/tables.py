@@ -1,4 +1,4 @@
-"""The tables of a run folder."""
+"""The CSV tables of a run folder."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,8 @@ def write_tables(folder: Path, data: Data, results: Results, predictions: dict[s
         results: What the other tables are read from.
         predictions: {split: answers}.
     """
-    write_predictions(folder / "predictions.csv", data, {name: one.probabilities for name, one in predictions.items()})
+    probabilities = {name: split.probabilities for name, split in predictions.items()}
+    write_predictions(folder / "predictions.csv", data, probabilities)
     write_classification_report(folder / "classification_report.csv", results)
     write_confusion(folder / "confusion_matrix.csv", results)
     write_history(folder / "history.csv", results.history)

@@ -16,7 +16,7 @@ sgd = { optimizer = "sgd", learning_rate = 0.05 }
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -106,8 +106,7 @@ def load_study(path: Path) -> Study:
     """
     tree = read_toml(path)
     check_keys(path.name, tree, KEYS, [key for key in KEYS if key != "base_changes"])
-    plain = {key: tree[key] for key in ("question", "base", "mode", "metric")}
-    header = parse_section(path.name, Header, plain)
+    header = parse_section(path.name, Header, {field.name: tree[field.name] for field in fields(Header)})
     where = f"{path.name} [factors"
     _check_names(f"{where}]", tree["factors"], "factor")
     for factor, levels in tree["factors"].items():
@@ -184,17 +183,15 @@ def plan_runs(study: Study) -> list[PlannedRun]:
     path = find_recipe(study.header.base)
     if study.header.mode == "grid":
         _check_grid(study)
-    settings = [_settle(study, path, setting) for setting in list_settings(study)]
-    seen: dict[tuple, str] = {}
-    for name, _, recipe, _, *launch in settings:
-        twin = seen.setdefault((recipe, *launch), name)
-        if twin != name:
-            raise UsageError(f"{study.name}.toml: {name} and {twin} would be the same run. Change or drop one of them.")
-    return [
-        PlannedRun(f"{name}-seed{seed}", setting, seed, *rest)
-        for seed in study.seeds
-        for name, setting, *rest in settings
-    ]
+    runs = [_plan_setting(study, path, setting) for setting in list_settings(study)]
+    names: dict[tuple, str] = {}
+    for run in runs:
+        twin = names.setdefault((run.recipe, run.init, run.max_steps), run.name)
+        if twin != run.name:
+            raise UsageError(
+                f"{study.name}.toml: {run.name} and {twin} would be the same run. Change or drop one of them."
+            )
+    return [replace(run, name=f"{run.name}-seed{seed}", seed=seed) for seed in study.seeds for run in runs]
 
 
 def list_settings(study: Study) -> list[dict[str, str]]:
@@ -218,8 +215,8 @@ def setting_name(setting: dict[str, str]) -> str:
     return ".".join(f"{factor}.{level}" for factor, level in setting.items()) or BASE
 
 
-def _settle(study: Study, path: Path, setting: dict[str, str]) -> tuple:
-    """Name, setting, recipe, --set arguments, init and max_steps of a setting."""
+def _plan_setting(study: Study, path: Path, setting: dict[str, str]) -> PlannedRun:
+    """The run of a setting with the first seed, named without it; `path` is the base recipe's."""
     changes = dict(study.base_changes)
     for factor, level in setting.items():
         changes |= study.factors[factor][level]
@@ -237,7 +234,7 @@ def _settle(study: Study, path: Path, setting: dict[str, str]) -> tuple:
             f'selection = "robust-auroc" (it has "{recipe.control.selection}"). Put it in [base_changes].'
         )
     init = init or default_init(recipe.model.architecture)
-    return name, setting, recipe, sets, init, int(max_steps) if max_steps else None
+    return PlannedRun(name, setting, study.seeds[0], recipe, sets, init, int(max_steps) if max_steps else None)
 
 
 def _check_grid(study: Study) -> None:

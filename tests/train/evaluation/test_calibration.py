@@ -63,7 +63,7 @@ def test_nothing_is_fitted_on_fewer_than_100_images(method):
 def test_a_validation_split_without_errors_sharpens_nothing():
     labels = np.array([0, 1] * 60)
     found = fit_calibration("temperature", 3.0 * np.eye(2)[labels], labels)
-    assert (found.temperature, found.not_fitted) == (1.0, "on validation every label was the most probable one")
+    assert (found.temperature, found.not_fitted) == (1.0, "every validation image was classified correctly")
 
 
 def test_the_likelihood_is_that_of_the_softmax():
