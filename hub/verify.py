@@ -14,7 +14,7 @@ from transformers import pipeline
 from space.errors import ChestXrayError, CommandParser, run_cli
 from space.inference.backends import TOLERANCE
 from space.inference.classifier import Classifier
-from space.results import Results, read_results
+from space.results.results_file import Results, read_results
 
 
 def verify_model(folder: Path) -> None:

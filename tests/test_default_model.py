@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from space.imaging.xray import read_xray
 from space.inference.classifier import Classifier
-from space.results import read_results
+from space.results.results_file import read_results
 from tests.conftest import DEFAULT_MODEL
 from train.data.pixel_cache import Normaliser
 from train.models.preprocessing import normalisation

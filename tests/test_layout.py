@@ -23,6 +23,8 @@ FLOORS = {"gradio": (6, 16), "Pillow": (12, 2), "torch": (2, 10), "transformers"
 
 # Modules that have no test file of their own name, and what tests them instead.
 WITHOUT_TESTS = {
+    "space/results/evaluation_records.py": "tests/space/results/test_results_file.py",
+    "space/results/training_records.py": "tests/space/results/test_results_file.py",
     "space/web/theme.py": "nothing: constants alone",
     "train/engine/training_inputs.py": "nothing: a dataclass without behaviour",
     "hub/auditing/audit_dataset.py": "tests/hub/test_audit.py",

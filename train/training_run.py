@@ -13,7 +13,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from transformers.utils.logging import disable_progress_bar
 
-from space.results import Results
+from space.results.results_file import Results
 from train.common.arguments import SCRATCH
 from train.common.atomic_output import partial_of, written_whole
 from train.common.checkpoint_folder import checkpoints_of, has_checkpoint

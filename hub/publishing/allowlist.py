@@ -6,7 +6,7 @@ from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path
 
 from space.errors import UsageError
-from space.results import read_results
+from space.results.results_file import read_results
 
 GIB = 2**30
 MOST_BYTES = 50 * GIB  # of one file: the Hub's own limit

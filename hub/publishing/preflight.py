@@ -12,7 +12,7 @@ from hub.dataset.stored_dataset import StoredDataset
 from hub.layouts.registry import LAYOUTS
 from hub.publishing.space_bundle import ROOT
 from space.errors import ChestXrayError, UsageError
-from space.results import read_results
+from space.results.results_file import read_results
 from train.data.dataset import content_digest, open_splits
 
 NAMES = (

@@ -8,7 +8,7 @@ from huggingface_hub import RepoCard
 
 from hub.publishing.allowlist import Contents
 from space.errors import UsageError
-from space.results import read_results
+from space.results.results_file import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE_CARD = ROOT / "space" / "README.md"

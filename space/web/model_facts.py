@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from space.errors import UsageError
 from space.inference.repository import find_file
-from space.results import Results, read_results
+from space.results.results_file import Results, read_results
 from space.web.model_choice import HUB, ModelId
 
 # A Markdown link to a path; not to an address, a place in the page, or an image.

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from space.results import read_results
+from space.results.results_file import read_results
 from tests.commands import call
 from tests.conftest import REPOSITORY, TINY_RECIPE, run_python
 from tests.train.engine.fixtures import finetune

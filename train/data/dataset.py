@@ -17,7 +17,7 @@ from yaml import YAMLError
 from space.cache import cache_folder
 from space.errors import UsageError, check_local, first_line
 from space.inference.repository import find_file
-from space.results import AuditSummary, DatasetRecord
+from space.results.training_records import AuditSummary, DatasetRecord
 
 SPLITS = ("train", "validation", "test")
 REQUIRED_COLUMNS = {"image", "label", "patient", "source"}

@@ -1,4 +1,4 @@
 """Scores in, numbers with intervals out; and what a finished model looks at.
 
-May import: space, space.inference, train.config, train.data, train.models.
+May import: space, space.inference, space.results, train.config, train.data, train.models.
 """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from space.results import ByRule, Estimate, Metrics
+from space.results.evaluation_records import ByRule, Estimate, Metrics
 from train.evaluation.bootstrap import BootstrapClusters, percentile_interval
 from train.evaluation.metrics import ALL_METRICS, CLASS_METRICS, CLASS_PREFIX, METRICS, ChestXrayMetrics, ScoredImages
 

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 
 from space.inference.operating_point import OperatingPoint, decide
-from space.results import (
+from space.results.evaluation_records import (
     ByRule,
     CalibrationMeasures,
     CalibrationRecord,

@@ -8,7 +8,8 @@ import numpy as np
 from torch import nn
 
 from space.errors import UsageError
-from space.results import ByRule, DatasetRecord, ExternalTest
+from space.results.evaluation_records import ByRule, ExternalTest
+from space.results.training_records import DatasetRecord
 from train.data.dataset import Data, load_data
 from train.data.duplicates import find_copies
 from train.data.label_map import read_map

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import softmax
 from torch import nn
 
-from space.results import Metrics, ShortcutControl
+from space.results.evaluation_records import Metrics, ShortcutControl
 from train.data.lung_masks import MaskedImages
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.evaluation.bootstrap import BootstrapClusters

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from space.inference.gradcam import class_activation_maps, network_of
-from space.results import LungEnergy, RandomisedStage
+from space.results.evaluation_records import LungEnergy, RandomisedStage
 from train.data.lung_masks import MaskedImages
 from train.data.pixel_cache import Normaliser
 from train.evaluation.bootstrap import BootstrapClusters

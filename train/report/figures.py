@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay, confusion_matrix
 
-from space.results import EpochRecord
+from space.results.training_records import EpochRecord
 from train.evaluation.calibration import ECE_BINS, confidences
 from train.evaluation.evaluate_model import DecisionSpec
 from train.evaluation.inference import SplitPredictions

@@ -8,7 +8,7 @@ import torch
 from scipy.special import softmax
 
 from space.inference.operating_point import OperatingPoint
-from space.results import Results
+from space.results.results_file import Results
 from train.data.pixel_cache import PixelDataset
 from train.engine.run_spec import RunSpec
 from train.engine.trainer import Fit

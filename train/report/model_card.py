@@ -8,7 +8,9 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 
 from space.errors import CommandParser, run_cli
-from space.results import DatasetRecord, Metrics, Results, read_results
+from space.results.evaluation_records import Metrics
+from space.results.results_file import Results, read_results
+from space.results.training_records import DatasetRecord
 from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
 from train.evaluation.metrics import CLASS_METRICS, METRICS, Metric

@@ -9,7 +9,8 @@ import numpy as np
 
 from space.errors import UsageError
 from space.inference.operating_point import OperatingPoint
-from space.results import Results, TrainingRecord, read_results
+from space.results.results_file import Results, read_results
+from space.results.training_records import TrainingRecord
 from train.common.atomic_output import rewritten_whole
 from train.data.dataset import Data, load_data
 from train.data.pixel_cache import load_pixels

@@ -8,17 +8,9 @@ import numpy as np
 
 from space.inference.guard import FILE as GUARD_FILE
 from space.inference.guard import Guard
-from space.results import (
-    ByRule,
-    EpochRecord,
-    ExternalTest,
-    GuardRecord,
-    Results,
-    Saliency,
-    ShortcutControl,
-    TrainingRecord,
-    write_results,
-)
+from space.results.evaluation_records import ByRule, ExternalTest, GuardRecord, Saliency, ShortcutControl
+from space.results.results_file import Results, write_results
+from space.results.training_records import EpochRecord, TrainingRecord
 from train.data.dataset import Data
 from train.data.lung_masks import masked_images
 from train.data.pixel_cache import PixelDataset

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from space.results import Estimate, Results
+from space.results.evaluation_records import Estimate
+from space.results.results_file import Results
 from train.evaluation.metrics import METRICS
 
 PRINTED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "f1", "macro_f1", "auroc", "auprc", "ece")

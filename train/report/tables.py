@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from space.results import EpochRecord, Metrics, Results
+from space.results.evaluation_records import Metrics
+from space.results.results_file import Results
+from space.results.training_records import EpochRecord
 from train.data.dataset import Data
 from train.evaluation.inference import SplitPredictions
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import torch
 
-from space.results import RecipeRecord, Selection, TrainingRecord
+from space.results.training_records import RecipeRecord, Selection, TrainingRecord
 from train.common.arguments import IMAGENET
 from train.engine.control import METRICS
 from train.engine.run_spec import RunSpec

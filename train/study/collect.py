@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from space.results import Metrics, Results
+from space.results.evaluation_records import Metrics
+from space.results.results_file import Results
 from train.data.dataset import Data
 from train.data.pixel_cache import load_pixels
 from train.engine.runtime import use_all_cores

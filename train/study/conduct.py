@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers.utils.logging import disable_progress_bar
 
 from space.errors import UsageError
-from space.results import Results
+from space.results.results_file import Results
 from train.common.atomic_output import write_text_whole
 from train.data.dataset import load_data
 from train.study.collect import collect

@@ -6,7 +6,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from space.results import CHECKED, DatasetRecord, Estimate, Metrics, RecipeRecord, read_json, to_json
+from space.results.checked_json import CHECKED, read_json, to_json
+from space.results.evaluation_records import Estimate, Metrics
+from space.results.training_records import DatasetRecord, RecipeRecord
 from train.common.atomic_output import write_text_whole
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from space.errors import ChestXrayError, UsageError
-from space.results import Results, read_results
+from space.results.results_file import Results, read_results
 from train.common.atomic_output import public_name
 from train.study.plan import PlannedRun
 

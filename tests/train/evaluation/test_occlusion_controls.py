@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from space.results import ShortcutControl
+from space.results.evaluation_records import ShortcutControl
 from tests.train.evaluation.fixtures import NORMALISE, SIZE, Looker, lungs, masked
 from train.data.pixel_cache import PixelDataset
 from train.evaluation.bootstrap import BootstrapClusters

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from space.results import LungEnergy
+from space.results.evaluation_records import LungEnergy
 from tests.train.engine.fixtures import small_model
 from tests.train.evaluation.fixtures import LABELS, NORMALISE, SIZE, Looker, lungs, masked
 from train.data.lung_masks import MaskedImages

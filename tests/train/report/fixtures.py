@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from space.inference.operating_point import OperatingPoint
-from space.results import Results
+from space.results.results_file import Results
 from tests.conftest import TINY_RECIPE
 from tests.hostile import png_bytes
 from tests.phantoms import draw_phantom

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from space.inference.operating_point import OperatingPoint
-from space.results import Results
+from space.results.results_file import Results
 from tests.train.evaluation.fixtures import predictions, task
 from tests.train.report.fixtures import answers, evaluations, make_results
 from train.report import figures

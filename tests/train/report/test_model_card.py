@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from space.errors import UsageError
-from space.results import read_results
+from space.results.results_file import read_results
 from tests.conftest import REPOSITORY
 from tests.train.report.fixtures import (
     ENTRY,
@@ -141,7 +141,7 @@ def test_both_files_are_rendered_again_from_results_json(tmp_path, monkeypatch, 
 
 
 def test_results_of_an_earlier_version_are_rendered():
-    results = read_results(REPOSITORY / "tests" / "space" / "results_of_5c919f0.json")
+    results = read_results(REPOSITORY / "tests" / "space" / "results" / "results_of_5c919f0.json")
     assert lines_of_summary(render_card(results)) <= MOST_LINES
     assert "the test images are 224 x 224" in render_evaluation(results)
     assert "[EVALUATION.md](EVALUATION.md)" in render_card(replace(results, guard=None))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from hub.conversion import Options, convert
 from space.errors import UsageError
-from space.results import read_results
+from space.results.results_file import read_results
 from train.report.model_card import render_card, render_evaluation
 from train.report.reevaluate import reevaluate
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from space.inference.guard import Guard
-from space.results import ExternalTest, Results, TrainingRecord, read_results
+from space.results.evaluation_records import ExternalTest
+from space.results.results_file import Results, read_results
+from space.results.training_records import TrainingRecord
 from tests.train.engine.fixtures import CPU
 from tests.train.report.fixtures import FinishedRun, make_results
 from train.evaluation.calibration import Calibration

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from space.results import Results
+from space.results.results_file import Results
 from tests.train.report.fixtures import ENTRY, make_results
 from train.report.summary import PRINTED, print_results
 

@@ -8,7 +8,7 @@ import datasets
 import numpy as np
 import pytest
 
-from space.results import Results
+from space.results.results_file import Results
 from tests.train.report.fixtures import answers, make_results
 from train.data.dataset import Data
 from train.report.tables import write_classification_report, write_confusion, write_history, write_predictions

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from space.results import RecipeRecord, write_results
+from space.results.results_file import write_results
+from space.results.training_records import RecipeRecord
 from tests.train.study.test_plan import write_study
 from train.study.collect import collect, evaluate_on_test
 from train.study.plan import load_study, plan_runs

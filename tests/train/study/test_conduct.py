@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from space.errors import UsageError
-from space.results import read_results
+from space.results.results_file import read_results
 from tests.train.study.test_plan import MORE, STUDY, write_study
 from train.study import conduct, runner
 from train.study.__main__ import main

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from space.results import Estimate
+from space.results.evaluation_records import Estimate
 from tests.conftest import REPOSITORY
 from tests.train.study.test_plan import MORE, STUDY, write_study
 from train.study.plan import list_settings, load_study, setting_name

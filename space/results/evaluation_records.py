@@ -1,0 +1,197 @@
+"""What was measured of a model: metrics with intervals, calibration, external tests, checks of what it looks at."""
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from space.results.checked_json import CHECKED
+from space.results.training_records import DatasetRecord
+
+
+@dataclass(**CHECKED)
+class Estimate:
+    """A value with its 95% bootstrap interval.
+
+    Attributes:
+        value, low, high: The value on all images, and the interval's limits.
+        n: How many units were resampled.
+        unit: What a unit is, in words, such as "patient".
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str
+
+
+Metrics = dict[str, Estimate]  # by the names of `train.evaluation.metrics`
+ByRule = dict[str, Metrics]  # {"argmax", and "operating_point" where there is one}
+
+
+@dataclass(**CHECKED)
+class Subgroup:
+    """Accuracy and AUROC of the images that have one value in one column of the dataset.
+
+    Attributes:
+        images, units: How many there are.
+        labels: {label: images}.
+        against: Classes that the subgroup lacks; its AUROC is that against all images of these.
+    """
+
+    images: int
+    units: int
+    labels: dict[str, int]
+    against: list[str] = Field(default_factory=list)
+    argmax: Metrics
+    operating_point: Metrics | None = None
+
+
+@dataclass(**CHECKED)
+class CalibrationMeasures:
+    """How well probabilities fit outcomes: NLL in nats, Brier score, expected calibration error."""
+
+    nll: float
+    brier: float
+    ece: float
+
+
+@dataclass(**CHECKED)
+class SplitCalibration:
+    """Calibration on the images of one split.
+
+    Attributes:
+        before, after: Of the network's own probabilities, and of the finished model's.
+        prevalence, mean_probability: {label: share in [0, 1]}.
+        bins: [n, k] of bins of equal width: n images had such a probability, of k it was true.
+    """
+
+    before: CalibrationMeasures
+    after: CalibrationMeasures
+    prevalence: dict[str, float]
+    mean_probability: dict[str, float] = Field(default_factory=dict)
+    bins: list[tuple[int, int]] = Field(default_factory=list)
+
+
+@dataclass(**CHECKED)
+class CalibrationRecord:
+    """What was folded into the last layer.
+
+    Attributes:
+        temperature: 1 where none was fitted.
+        biases: {label: bias}.
+        fitted_on: The split.
+        not_fitted: Why no temperature was fitted though the recipe asks for one, in a sentence; "" if it was.
+        splits: {split: calibration there}.
+    """
+
+    temperature: float
+    biases: dict[str, float] = Field(default_factory=dict)
+    fitted_on: str
+    not_fitted: str = ""
+    splits: dict[str, SplitCalibration]
+
+
+@dataclass(**CHECKED)
+class Shift:
+    """A metric whose intervals on validation and on test do not overlap; `worse`: test is the worse of the two."""
+
+    rule: str
+    metric: str
+    validation: float
+    test: float
+    worse: bool
+
+
+@dataclass(**CHECKED)
+class Evaluation:
+    """What the answers to some splits are worth.
+
+    Attributes:
+        splits: {split: {rule: {metric: estimate}}}.
+        classes: {split: {rule: {label: {metric: estimate}}}}, each class against the rest.
+        confusion: {split: {rule: K x K counts}}, a row per true class.
+        subgroups: {split: {column: {value: subgroup}}}.
+        shift: Where validation and test differ.
+    """
+
+    splits: dict[str, ByRule]
+    classes: dict[str, dict[str, dict[str, Metrics]]] = Field(default_factory=dict)
+    confusion: dict[str, dict[str, list[list[int]]]] = Field(default_factory=dict)
+    subgroups: dict[str, dict[str, dict[str, Subgroup]]] = Field(default_factory=dict)
+    calibration: CalibrationRecord
+    shift: list[Shift] = Field(default_factory=list)
+
+
+@dataclass(**CHECKED)
+class ExternalTest:
+    """The model on another dataset.
+
+    Attributes:
+        labels: {its class: the model's class, or None where its images are left out}.
+        rules, classes, confusion, calibration: As `Evaluation` has them for one split.
+        drop: {rule: {metric: the value on the model's own test split minus the value here}}.
+    """
+
+    dataset: DatasetRecord
+    labels: dict[str, str | None]
+    images: int
+    rules: ByRule
+    classes: dict[str, dict[str, Metrics]] = Field(default_factory=dict)
+    confusion: dict[str, list[list[int]]] = Field(default_factory=dict)
+    calibration: SplitCalibration
+    drop: dict[str, dict[str, float]]
+
+
+@dataclass(**CHECKED)
+class LungEnergy:
+    """How much of the energy of class activation maps lies in the lungs.
+
+    Attributes:
+        images, empty: Test images with a mask whose map is not empty, and those whose map is.
+        labels: {label: images with a mask}.
+        inside: Share of the energy that lies in the lungs; this and the others are None where every map is empty.
+        area: Share of the image that is lung.
+        shuffled: Share of other patients' maps in the same lungs.
+        gain: `inside` - `shuffled`, paired.
+    """
+
+    images: int
+    empty: int
+    labels: dict[str, int] = Field(default_factory=dict)
+    inside: Estimate | None = None
+    area: Estimate | None = None
+    shuffled: Estimate | None = None
+    gain: Estimate | None = None
+
+
+@dataclass(**CHECKED)
+class RandomisedStage:
+    """Rank correlation of maps before and after the network's weights down to a stage were replaced by random ones."""
+
+    stage: str
+    correlation: Estimate
+
+
+@dataclass(**CHECKED)
+class Saliency:
+    """The checks of class activation maps; `lung_energy` is None where the test images have no lung masks."""
+
+    lung_energy: LungEnergy | None
+    randomisation: list[RandomisedStage]
+
+
+@dataclass(**CHECKED)
+class ShortcutControl:
+    """Accuracy and AUROC at argmax on images with a part removed, and on the same images as they are."""
+
+    images: int
+    changed: Metrics
+    unchanged: Metrics
+
+
+@dataclass(**CHECKED)
+class GuardRecord:
+    """The guard's threshold, and the share of each split's images that it lets pass."""
+
+    threshold: float
+    accepted: dict[str, float]
