@@ -27,8 +27,6 @@ WITHOUT_TESTS = {
     "space/results/training_records.py": "tests/space/results/test_results_file.py",
     "space/web/theme.py": "nothing: constants alone",
     "train/engine/training_inputs.py": "nothing: a dataclass without behaviour",
-    "hub/auditing/audit_dataset.py": "tests/hub/test_audit.py",
-    "hub/publishing/publish.py": "tests/hub/test_push.py",
 }
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 
-from tests.conftest import DEFAULT_MODEL, REPOSITORY, run_python
+from tests.conftest import run_python
 from tests.hub.pushing import online, push, pushed
 from tests.hub_state import TOKEN
 
@@ -72,37 +72,6 @@ def test_the_command_in_a_process_of_its_own(hub, phantoms):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: the token may not write to others/phantoms")
     assert "Traceback" not in done.stderr
-
-
-def test_a_dry_run_summarises_and_contacts_nobody(hub, run, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "")
-    (run / "figures" / "local").mkdir(exist_ok=True)
-    (run / "figures" / "local" / "mistakes.png").touch()
-    done = push("model", run, "someone/tiny", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    largest = (run / "model.safetensors").stat().st_size
-    files = [path for path in run.rglob("*") if path.is_file() and path.parent.name != "local"]
-    named = (run / "README.md").read_text().replace("DIR_OR_REPO", "someone/tiny")
-    total = sum(path.stat().st_size for path in files if path.name != "README.md") + len(named.encode())
-    lines = done.stdout.splitlines()
-    assert lines[0] == (
-        f"would push to someone/tiny (model, private), branch main: {len(files)} files, {total:,} bytes"
-    )
-    assert lines[1] == f"  {largest:>14,}  model.safetensors"
-    assert f"  and {len(files) - 5} smaller files" in lines
-    assert "left out: figures/local/mistakes.png" in lines
-    assert f"card: {run / 'README.md'}, which begins:" in lines
-    assert lines[-4].startswith("  # ")
-    assert len(lines) <= 16
-    assert not hub.requests
-
-
-def test_a_dry_run_of_a_space_names_the_card_that_it_is_made_from(hub):
-    done = push("space", DEFAULT_MODEL, "someone/demo", "--dry-run", "--public")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("would push to someone/demo (space, public), branch main: ")
-    assert f"card: {REPOSITORY / 'space' / 'README.md'}, which begins:" in done.stdout.splitlines()
-    assert not hub.requests
 
 
 def test_no_token_is_a_usage_error(hub, run, monkeypatch, tmp_path):
