@@ -43,7 +43,7 @@ def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, T
 
     Raises:
         UsageError: There is no layout of that name; the source has none of the layouts, or several, or one of them
-            twice. The message lists what was looked for and what was found.
+            twice.
     """
     check_layout(layout)
     tree = Tree(source)
@@ -60,14 +60,19 @@ def recognise(source: Source, layout: str | None = None) -> tuple[Layout, str, T
             f"{source.title} has more than one possible layout: {listed}. Choose one with --layout, or give "
             "the folder that you mean."
         )
-    looked_for = "; ".join(f"{other.name}: {other.structure}" for other in (candidates if layout else LAYOUTS.values()))
-    raise UsageError(f"{source.title} has no known layout.\n  looked for: {looked_for}\n  found: {_contents(tree)}")
+    if layout:
+        structure = LAYOUTS[layout].structure
+        raise UsageError(f"{source.title} does not have the layout {layout}, {structure}. It holds {_contents(tree)}.")
+    allowed = "".join(f"\n  {other.name}: {other.structure}" for other in LAYOUTS.values())
+    raise UsageError(
+        f"{source.title} has no known layout. It holds {_contents(tree)}. Give a folder or zip like one of:{allowed}"
+    )
 
 
 def _contents(tree: Tree, most: int = 12) -> str:
-    """A few lines' worth of the first two levels of a source."""
+    """The names in the first two levels of a source, the first `most` of them."""
     folders = sorted(f"{folder}/" for folder in tree.folders if folder and folder.count("/") < 2)
     files = sorted(join(folder, name) for folder in tree.files if "/" not in folder for name in tree.files[folder])
     names = folders + files
-    more = f" and {len(names) - most} more" if len(names) > most else ""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return (", ".join(names[:most]) + more) or "no files"

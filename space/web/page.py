@@ -66,8 +66,7 @@ class Page:
         return f"{sentence} {texts('population', population=population)}" if population else sentence
 
     def _card(self, service: ModelService, texts: Texts) -> str:
-        card = service.facts.card
-        return f"{texts('figures_left_out' if card else 'no_card')}\n\n{card}"
+        return service.facts.card or texts("no_card")
 
     def _head(self) -> None:
         with gr.Row():

@@ -6,7 +6,7 @@ import pytest
 
 from hub.conversion import Options, convert
 from hub.convert import main
-from hub.layouts.registry import recognise
+from hub.layouts.registry import LAYOUTS, recognise
 from space.errors import UsageError
 from space.imaging.archives import Zip
 from tests.commands import call
@@ -45,13 +45,20 @@ def test_an_unknown_folder_is_refused_with_what_was_looked_for_and_found(tmp_pat
     (tmp_path / "in" / "cats").mkdir(parents=True)
     (tmp_path / "in" / "cats" / "list.txt").write_text("tom")
     done = call(main, tmp_path / "in", "--output", tmp_path / "out")
-    assert done.returncode == 2
-    assert "{train,val,test}/{NORMAL,PNEUMONIA}" in done.stderr
-    assert "cats/" in done.stderr
+    first, *allowed = done.stderr.splitlines()
+    sentences = "has no known layout. It holds cats/, cats/list.txt. Give a folder or zip like one of:"
+    assert (done.returncode, first) == (2, f"error: {tmp_path / 'in'} {sentences}")
+    assert allowed == [f"  {name}: {layout.structure}" for name, layout in LAYOUTS.items()]
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("layout", ["chest-xray-pneumonia", "nonsense"])
-def test_a_named_layout_that_does_not_fit_is_refused(tmp_path, layout):
-    with pytest.raises(UsageError, match="layout"):
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("rsna-pneumonia-detection-challenge", r"does not have the layout rsna-.*\. It holds no files\.$"),
+        ("nonsense", "--layout nonsense is not known. Allowed: chest-xray-pneumonia, "),
+    ],
+)
+def test_a_named_layout_that_does_not_fit_is_refused(tmp_path, layout, expected):
+    with pytest.raises(UsageError, match=expected):
         convert(tmp_path, tmp_path / "out", Options(layout=layout))
