@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from space.errors import CommandParser, check_local, run_cli
-from train.common.arguments import parse_workers
+from train.common.arguments import parse_count
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     add("dataset", help="dataset folder, or OWNER/NAME on the Hub")
     add("--against", nargs="+", default=[], metavar="OTHER", help="other datasets to look for the same images in")
     add("--output", type=Path, help="folder for audit.json and figures (default: the dataset folder)")
-    add("--workers", type=parse_workers, help="images read at a time (default: one per core)")
+    add("--workers", type=parse_count, help="images read at a time (default: one per core)")
     add("--with-samples", action="store_true", help="show single images in the card's figures")
     return parser
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from hub.dataset.open_source import check_exists
 from hub.layouts.registry import LAYOUTS, check_layout
 from space.errors import CommandParser, UsageError, run_cli
-from train.common.arguments import parse_seed, parse_workers
+from train.common.arguments import parse_count, parse_seed
 from train.common.atomic_output import check_free
 from train.data.label_map import read_map
 
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--official-splits", action="store_true", help="keep the publisher's splits, validation included")
     add("--labels", type=Path, help='TOML file: `"class" = "new name"` renames, `"class" = false` drops')
     add("--masks", type=Path, help="folder of lung masks with the same relative paths and names as the images")
-    add("--workers", type=parse_workers, help="files read at a time (default: one per core)")
+    add("--workers", type=parse_count, help="files read at a time (default: one per core)")
     add("--keep-leaks", action="store_true", help="keep train and validation images that the test split holds too")
     add("--keep-names", action="store_true", help="keep file names and patient keys of private folders")
     add("--allow-bad", action="store_true", help="go on however many files cannot be read")

@@ -1,10 +1,13 @@
-"""What several command lines share: values that they read, and a hint at what was meant."""
+"""What several command lines share: values and files that they read, what may be published of them, and hints."""
 
 import argparse
+import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
-from space.errors import check_local
+from space.errors import UsageError, check_local
 
 # Starting weights that have a name: downloaded from the Hub, and random ones. All others are a path or a repository.
 IMAGENET, SCRATCH = "imagenet", "scratch"
@@ -21,8 +24,8 @@ def parse_seed(text: str) -> int:
     return int(text)
 
 
-def parse_workers(text: str) -> int:
-    """Read a number of worker threads from the command line.
+def parse_count(text: str) -> int:
+    """Read a number of steps, runs or threads from the command line.
 
     Raises:
         argparse.ArgumentTypeError: It is not a whole number of 1 or more.
@@ -44,6 +47,28 @@ def check_init(init: str, option: str) -> None:
     """
     if init not in (IMAGENET, SCRATCH):
         check_local(init, option)
+
+
+def public_name(path_or_repo: str) -> str:
+    """What may be published of a path or repository that a user named: of a local path, even of one that is gone by
+    now, its last part alone."""
+    path = Path(path_or_repo)
+    is_local = path.exists() or path.is_absolute() or len(path.parts) > 2 or path_or_repo.startswith((".", "~"))
+    return path.name if is_local else path_or_repo
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        UsageError: It is missing, not UTF-8, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def did_you_mean(text: object, allowed: Iterable[str]) -> str:

@@ -1,21 +1,14 @@
-"""Output folders that are complete or absent."""
+"""Files and folders that are complete or absent."""
 
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from space.errors import UsageError
-
-
-def public_name(path_or_repo: str) -> str:
-    """What may be published of a path or repository that a user named: of a local path, even of one that is gone by
-    now, its last part alone."""
-    path = Path(path_or_repo)
-    is_local = path.exists() or path.is_absolute() or len(path.parts) > 2 or path_or_repo.startswith((".", "~"))
-    return path.name if is_local else path_or_repo
 
 
 def check_free(path: Path) -> None:
@@ -85,7 +78,7 @@ def rewritten_whole(path: Path) -> Iterator[Path]:
         UsageError: Another process is writing it.
     """
     path = path.resolve()
-    partial, old = partial_of(path), path.with_name(path.name + ".old")
+    partial = partial_of(path)
     partial.mkdir(exist_ok=True)
     with locked(partial):
         try:
@@ -95,6 +88,7 @@ def rewritten_whole(path: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+        old = Path(tempfile.mkdtemp(prefix=f"{path.name}.old-", dir=path.parent))
         path.rename(old)
         partial.rename(path)
     shutil.rmtree(old)

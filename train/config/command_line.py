@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from space.errors import CommandParser, UsageError, check_local
-from train.common.arguments import check_init, parse_seed
+from train.common.arguments import check_init, parse_count, parse_seed
 from train.common.atomic_output import check_free, locked, partial_of
 from train.common.checkpoint_folder import has_checkpoint
 from train.config.recipe import find_recipe, load_recipe
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dataset", required=True, help="dataset folder made by hub.convert, or a dataset repository on the Hub")
     add("--output", type=Path, help="run folder to write")
     add("--seed", type=parse_seed, default=0, help="seed of initialisation, sampling and augmentation (default: 0)")
-    add("--max-steps", type=int, help="stop after this many optimiser steps")
+    add("--max-steps", type=parse_count, help="stop after this many optimiser steps")
     add(
         "--init",
         help="starting weights: imagenet (from the Hub; default of timm models), scratch (random; default of chest "
@@ -86,8 +86,6 @@ def _parser() -> argparse.ArgumentParser:
 def _check_training(args: argparse.Namespace) -> None:
     if absent := [f"--{name}" for name in ("recipe", "output") if getattr(args, name) is None]:
         raise UsageError(f"missing {' and '.join(absent)}. For example: {EXAMPLE}")
-    if args.max_steps is not None and args.max_steps < 1:
-        raise UsageError(f"--max-steps {args.max_steps}: it must be at least 1.")
     args.recipe_path = find_recipe(args.recipe)
     args.recipe = load_recipe(args.recipe_path, args.set)
     check_tracker(args.recipe.training.tracker)

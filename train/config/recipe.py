@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from space.errors import UsageError
-from train.common.arguments import did_you_mean
+from train.common.arguments import did_you_mean, read_toml
 from train.config.decision_rule import check_rule
 from train.config.strict_toml import (
     STRICT,
@@ -24,7 +24,6 @@ from train.config.strict_toml import (
     dump_section,
     parse_section,
     parse_value,
-    read_toml,
 )
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"

@@ -4,7 +4,6 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import ConfigDict, ValidationError
@@ -15,20 +14,6 @@ from train.common.arguments import did_you_mean
 Section = TypeVar("Section")
 # How the pydantic dataclasses that stand for tables are declared. Strict: 1 is not true, "1" is not a number.
 STRICT = {"frozen": True, "config": ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)}
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises:
-        UsageError: It is missing, not UTF-8, or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} is not valid TOML: {error}") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def check_keys(where: str, table: Any, allowed: Sequence[str], required: Sequence[str]) -> None:

@@ -1,13 +1,13 @@
 """A file that renames, merges and drops classes."""
 
-import tomllib
 from pathlib import Path
 
 from space.errors import UsageError
+from train.common.arguments import read_toml
 
 
 def read_map(path: Path, option: str) -> dict[str, str | None]:
-    """Read it: `"class" = "new name"` a line; `"class" = false` drops the class.
+    """Read a file with a line `"class" = "new name"` for each class to rename; `"class" = false` drops the class.
 
     Args:
         path: The TOML file.
@@ -20,9 +20,9 @@ def read_map(path: Path, option: str) -> dict[str, str | None]:
         UsageError: The file is not there, or says anything else.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{option} {path} cannot be read as TOML: {error}.") from None
+        table = read_toml(path)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
     for name, value in table.items():
         if not (value is False or (isinstance(value, str) and value.strip())):
             raise UsageError(

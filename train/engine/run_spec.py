@@ -9,7 +9,7 @@ import torch
 
 from space.errors import UsageError
 from train.batches.sampler import epoch_length
-from train.common.atomic_output import public_name
+from train.common.arguments import public_name
 from train.config.recipe import RECIPES, Recipe
 from train.data.dataset import Data
 from train.data.pixel_cache import PixelDataset

@@ -9,7 +9,8 @@ results.json, runs.csv, differences.png, runs/ (a run folder each) and logs/.
 import argparse
 from pathlib import Path
 
-from space.errors import CommandParser, UsageError, run_cli
+from space.errors import CommandParser, run_cli
+from train.common.arguments import parse_count
 from train.common.atomic_output import check_free
 from train.study.plan import load_study, plan_runs
 
@@ -24,11 +25,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, required=True, help="folder for the study; an unfinished study in it is continued"
     )
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one)")
-    args = parser.parse_args()
-    if args.jobs is not None and args.jobs < 1:
-        raise UsageError(f"--jobs {args.jobs}: it must be at least 1.")
-    return args
+    parser.add_argument("--jobs", type=parse_count, help="runs at a time (default: one per GPU, or one)")
+    return parser.parse_args()
 
 
 def main() -> None:

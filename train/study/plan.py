@@ -24,10 +24,9 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from space.errors import UsageError
-from train.common.arguments import check_init
-from train.common.atomic_output import public_name
+from train.common.arguments import check_init, public_name, read_toml
 from train.config.recipe import Recipe, find_recipe, load_recipe
-from train.config.strict_toml import STRICT, check_keys, parse_section, read_toml
+from train.config.strict_toml import STRICT, check_keys, parse_section
 from train.models.chest_cnns import default_init
 
 BASE = "base"

@@ -14,7 +14,7 @@ import torch
 
 from space.errors import ChestXrayError, UsageError
 from space.results.results_file import Results, read_results
-from train.common.atomic_output import public_name
+from train.common.arguments import public_name
 from train.study.plan import PlannedRun
 
 FINETUNE = Path(__file__).resolve().parents[1] / "finetune.py"

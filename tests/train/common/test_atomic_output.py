@@ -1,11 +1,9 @@
 """Outputs that appear whole or not at all."""
 
-from pathlib import Path
-
 import pytest
 
 from space.errors import UsageError
-from train.common.atomic_output import partial_of, public_name, rewritten_whole, write_text_whole, written_whole
+from train.common.atomic_output import partial_of, rewritten_whole, write_text_whole, written_whole
 
 
 def test_a_link_and_what_it_leads_to_are_written_in_one_place(tmp_path):
@@ -45,8 +43,13 @@ def test_a_folder_is_rewritten_whole_or_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_what_is_published_of_a_path_is_its_last_part(tmp_path):
-    for path in (tmp_path, tmp_path / "gone by now", "./a/b", "a/b/c", "../b"):
-        assert public_name(str(path)) == Path(path).name
-    for name in ("imagenet", "scratch", "owner/name"):
-        assert public_name(name) == name
+def test_a_folder_of_the_users_beside_it_is_not_touched(tmp_path):
+    for name in ("run", "run.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+    with rewritten_whole(tmp_path / "run") as copy:
+        (copy / "a").write_text("again")
+    assert {path.name: (path / "a").read_text() for path in tmp_path.iterdir()} == {
+        "run": "again",
+        "run.old": "run.old",
+    }

@@ -51,7 +51,7 @@ def test_a_command_that_is_right_comes_back_with_its_recipe(parse):
         ({}, ["--set", "epochs=many"], "must be a valid integer"),
         ({}, ["--set", "tracker=wandb"], "pip install wandb"),
         ({}, ["--init", "imagenet1k"], "--init imagenet1k: no such file or folder"),
-        ({}, ["--max-steps", "0"], "--max-steps 0: it must be at least 1"),
+        ({}, ["--max-steps", "0"], "--max-steps: '0'; it must be a whole number of 1 or more"),
         ({}, ["--also", "nosuch"], "--also nosuch: no such file or folder"),
         ({}, ["--also-labels", "map.toml"], "--also-labels needs --also"),
         ({}, ["--evaluate-only", DEFAULT_MODEL], "does not train: leave out --recipe, --output"),

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from space.errors import UsageError
+from train.common.arguments import read_toml
 from train.config.strict_toml import (
     STRICT,
     check_keys,
@@ -14,7 +15,6 @@ from train.config.strict_toml import (
     dump_section,
     parse_section,
     parse_value,
-    read_toml,
 )
 
 Half = Annotated[float, Field(ge=0, le=0.5)]
@@ -67,14 +67,6 @@ def test_keys_are_checked_before_values():
     check_keys("here", {"a": 1}, ["a", "b"], ["a"])
     with pytest.raises(UsageError, match=r"missing a\. Required: a"):
         check_keys("here", {"b": 1}, ["a", "b"], ["a"])
-
-
-def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path):
-    with pytest.raises(UsageError, match=r"cannot be read: No such file or directory\.$"):
-        read_toml(tmp_path / "none.toml")
-    (tmp_path / "bad.toml").write_bytes(b"\xff")
-    with pytest.raises(UsageError, match=r"^bad\.toml is not valid TOML"):
-        read_toml(tmp_path / "bad.toml")
 
 
 def test_values_from_a_command_line_need_no_quotes():
