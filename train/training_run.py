@@ -92,8 +92,11 @@ def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | 
     # A checkpoint brings all weights: those that the run began with may be out of reach by now.
     init = SCRATCH if has_checkpoint(run.folder) else run.init
     model, processor = build(recipe.model, run.data.labels, init)
-    names = ["train", "validation"] + [CORRUPTED] * (recipe.control.selection == "robust-auroc")
-    names += ["test"] * (recipe.evaluation.test and "test" in run.data.splits)
+    names = ["train", "validation"]
+    if recipe.control.selection == "robust-auroc":
+        names.append(CORRUPTED)
+    if recipe.evaluation.test and "test" in run.data.splits:
+        names.append("test")
     with accelerator.main_process_first():
         splits = load_pixels(run.data, processor, threads, names)
     external = None
@@ -125,9 +128,8 @@ def print_next_steps(args: Namespace) -> None:
     """Print the commands that use the run."""
     run = shlex.quote(str(args.output))
     own_code = args.recipe.model.architecture in CHEST_CNNS  # which nothing runs unasked
+    option, variable = (" --trust-remote-code", "TRUST_REMOTE_CODE=1 ") if own_code else ("", "")
     print("\nnext:")
-    print(
-        f"  predict  python -m train.predict {run} IMAGES --output predictions.csv" + " --trust-remote-code" * own_code
-    )
-    print("  serve    " + "TRUST_REMOTE_CODE=1 " * own_code + f"python app.py --model {run}")
+    print(f"  predict  python -m train.predict {run} IMAGES --output predictions.csv{option}")
+    print(f"  serve    {variable}python app.py --model {run}")
     print(f"  share    python -m hub.push model {run} USER/NAME")

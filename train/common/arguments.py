@@ -50,8 +50,10 @@ def check_init(init: str, option: str) -> None:
 
 
 def public_name(path_or_repo: str) -> str:
-    """What may be published of a path or repository that a user named: of a local path, even of one that is gone by
-    now, its last part alone."""
+    """What may be published of a path or repository that a user named: of a local path its last part alone.
+
+    A path that is gone by now is still taken for one.
+    """
     path = Path(path_or_repo)
     is_local = path.exists() or path.is_absolute() or len(path.parts) > 2 or path_or_repo.startswith((".", "~"))
     return path.name if is_local else path_or_repo

@@ -95,19 +95,16 @@ def find_copies(
 
     exact, near = [], []
     for i, j in ((own[i], theirs[j]) for i, j in alike.tolist()):
-        if prints[i].digest != partners[j].digest:  # else they are told below
+        if prints[i].digest != partners[j].digest:  # else they are added below
             equal = prints[i].size == partners[j].size and digest(False, i) == digest(others is not None, j)
             (exact if equal else near).append((i, j))
     if others is None:
-        same_file = [(start, index) for index, start in enumerate(first) if start != index]
-    else:  # every image is told its copy, also those whose file stands there more than once
-        members: dict[int, list[int]] = {}
-        for index, start in enumerate(first):
-            members.setdefault(start, []).append(index)
-        exact, near = ([(k, j) for i, j in pairs for k in members[i]] for pairs in (exact, near))
+        exact += [(start, index) for index, start in enumerate(first) if start != index]
+    else:
+        exact, near = (_with_equal_files(pairs, first) for pairs in (exact, near))
         where = {others[j].digest: j for j in theirs}
-        same_file = [(index, where[image.digest]) for index, image in enumerate(prints) if image.digest in where]
-    return Copies(*(np.array(sorted(pairs), np.int64).reshape(-1, 2) for pairs in (exact + same_file, near)))
+        exact += [(index, where[image.digest]) for index, image in enumerate(prints) if image.digest in where]
+    return Copies(*(np.array(sorted(pairs), np.int64).reshape(-1, 2) for pairs in (exact, near)))
 
 
 def merge_groups(*keyings: Sequence) -> list[int]:
@@ -145,6 +142,14 @@ def _first_of_file(prints: Sequence[Fingerprint]) -> list[int]:
     """For each image, the first one whose file is byte-equal: copies of a file need not be compared one by one."""
     where: dict[bytes, int] = {}
     return [where.setdefault(image.digest, index) for index, image in enumerate(prints)]
+
+
+def _with_equal_files(pairs: list[tuple[int, int]], first: list[int]) -> list[tuple[int, int]]:
+    """Pairs (i, j), and the same for every other image whose file equals that of image i (see `_first_of_file`)."""
+    members: dict[int, list[int]] = {}
+    for index, start in enumerate(first):
+        members.setdefault(start, []).append(index)
+    return [(member, j) for i, j in pairs for member in members[i]]
 
 
 def _near_pairs(prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None) -> np.ndarray:

@@ -14,9 +14,7 @@ def test_a_folder_that_is_no_study_is_not_written_to(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["factors.toml", "thesis.txt"]
 
 
-@pytest.mark.parametrize(
-    ("options", "says"), [(["--jobs", "0"], "--jobs: '0'; it must be a whole number of 1 or more"), ([], "seeds")]
-)
+@pytest.mark.parametrize(("options", "says"), [(["--jobs", "0"], "--jobs: '0'; it must be"), ([], "seeds")])
 def test_a_mistake_is_one_line(tmp_path, monkeypatch, options, says):
     from space.errors import UsageError
     from train.study.__main__ import main
