@@ -141,31 +141,32 @@ def _check(dataset: pydicom.Dataset, max_pixels: int) -> None:
         raise XrayError(ErrorCode.DAMAGED, "The DICOM file has no image.")
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax not in SYNTAXES:
-        raise XrayError(ErrorCode.UNSUPPORTED, f"The DICOM encoding {_plain(syntax.name)} is not supported.")
+        raise XrayError(ErrorCode.UNSUPPORTED, f"The DICOM encoding {_safe_text(syntax.name)} is not supported.")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise XrayError(ErrorCode.SEVERAL_FRAMES, "The DICOM file has several frames. Use a file with a single frame.")
     if (kind := dataset.PhotometricInterpretation) not in GRAY | COLOUR:
         raise XrayError(
             ErrorCode.UNSUPPORTED,
-            f"DICOM images of the kind {_plain(kind)!r} are not supported. Use a grayscale image.",
+            f"DICOM images of the kind {_safe_text(kind)!r} are not supported. Use a grayscale image.",
         )
+    if kind in GRAY and dataset.SamplesPerPixel != 1:
+        raise XrayError(ErrorCode.DAMAGED, f"The DICOM header states several samples a pixel, but {kind} has one.")
     size = (dataset.Columns, dataset.Rows)
     if size[0] * size[1] > max_pixels:
         raise too_many_pixels(max_pixels, size)
     if syntax.is_compressed:
         frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        check_scans(frame)
-        planes = dataset.SamplesPerPixel * dataset.BitsAllocated // 8
-        honest = (
-            _rle_is_honest(frame, size[0] * size[1], planes)
-            if syntax == RLELossless
-            else _size_of(frame) in (size, None)
-        )
+        if syntax == RLELossless:
+            planes = dataset.SamplesPerPixel * dataset.BitsAllocated // 8
+            honest = _rle_is_honest(frame, size[0] * size[1], planes)
+        else:
+            check_scans(frame)
+            honest = _size_of(frame) in (size, None)
         if not honest:
             raise XrayError(ErrorCode.DAMAGED, "The DICOM header and the compressed pixels state different sizes.")
 
 
-def _plain(name: str) -> str:
+def _safe_text(name: str) -> str:
     """The beginning of a text from a file, without what could be more than text where it is shown."""
     return re.sub(r"[^\w .,():-]", "", name)[:60]
 
@@ -186,6 +187,8 @@ def _rle_is_honest(frame: bytes, n_pixels: int, planes: int) -> bool:
     if count != planes:
         return False
     for start, end in zip(offsets, ends, strict=False):
+        if end - start > 2 * n_pixels + 1:  # runs that yield nothing, without end; a run of one pixel takes two bytes
+            return False
         total, position = 0, start
         while position < end - 1 and total <= n_pixels + 1:
             control = frame[position]

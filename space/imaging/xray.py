@@ -35,7 +35,7 @@ TURNS = {
 SIDEWAYS = {TURNS[5], TURNS[6], TURNS[7], TURNS[8]}
 PNG_DEPTH, PNG_COLOUR_TYPE = 24, 25  # where a PNG file's header states bits per channel, and its channels
 RGB, GRAY_WITH_ALPHA = 2, 4  # colour types
-PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "P"}
+MODES_OF_8_BITS = {"L", "LA", "RGB", "RGBA", "P"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Xray:
         size: Width and height of the upright image as stored, in pixels; with `at_least`, `image` may be smaller.
         format: "JPEG", "PNG" or "DICOM".
         mode: Pillow's mode of the stored pixels ("L", "RGB", "I;16", …); "DICOM" for DICOM files.
-        plain: The stored pixels are 8 bits deep, upright, and shown alike by every reader: JPEG or PNG, not CMYK.
+        unambiguous: Every reader shows the stored pixels alike: JPEG or PNG, 8 bits deep, upright, not CMYK.
         view: View position as a DICOM file states it ("PA", "AP", …), else None.
     """
 
@@ -70,7 +70,7 @@ class Xray:
     size: tuple[int, int]
     format: str
     mode: str
-    plain: bool = False
+    unambiguous: bool = False
     view: str | None = None
 
 
@@ -101,10 +101,14 @@ def read_xray(
     data = source if isinstance(source, bytes) else _read_file(Path(source), limits)
     _check_size(len(data), limits)
     if _is_dicom(data):
-        from space.imaging.dicom import read_dicom
+        from space.imaging.dicom import read_dicom  # pydicom takes a while to import
 
         image, steps, view = read_dicom(data, limits.max_pixels)
         return Xray(image, tuple(steps), image.size, "DICOM", "DICOM", view=view)
+    return _read_png_or_jpeg(data, limits, strict, at_least)
+
+
+def _read_png_or_jpeg(data: bytes, limits: Limits, strict: bool, at_least: int | None) -> Xray:
     opened = _open(data, limits)
     size, mode = opened.size, opened.mode
     try:
@@ -120,8 +124,8 @@ def read_xray(
     if turn is not None:
         gray, size = gray.transpose(turn), size[::-1] if turn in SIDEWAYS else size
         steps.append("turned upright (EXIF orientation)")
-    plain = turn is None and mode in PLAIN_MODES and not (opened.format == "PNG" and data[PNG_DEPTH] != 8)
-    return Xray(gray, tuple(steps), size, opened.format, mode, plain)
+    is_8_bit = mode in MODES_OF_8_BITS and (opened.format == "JPEG" or data[PNG_DEPTH] == 8)
+    return Xray(gray, tuple(steps), size, opened.format, mode, unambiguous=is_8_bit and turn is None)
 
 
 def _is_dicom(data: bytes) -> bool:
