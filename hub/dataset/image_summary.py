@@ -68,7 +68,7 @@ def summarise_image(data: bytes) -> ImageSummary:
         xray.format,
         CHANNELS.get(xray.mode, 3),
         (counts / counts.sum()).astype(np.float32),
-        xray.unambiguous,
+        xray.storable,
         xray.view,
     )
 

@@ -27,7 +27,7 @@ def stored(
 ) -> tuple[bytes, str]:
     """Turn an image file into what the dataset stores.
 
-    Upright 8-bit JPEG and PNG files (`Xray.unambiguous`) keep their coded pixels bit by bit and lose everything else:
+    Upright 8-bit JPEG and PNG files (`Xray.storable`) keep their coded pixels bit by bit and lose everything else:
     EXIF, XMP, comments, colour profiles, previews, trailing data. DICOM files, CMYK, and images that are not 8 bits
     deep or not upright become 8-bit grayscale PNG. Images that are shrunk become 8-bit grayscale in their own format.
 
@@ -51,7 +51,7 @@ def stored(
         width, height = (max(1, round(side * longest_side / max(image.size))) for side in image.size)
         image = image.resize((width, height), Image.Resampling.NEAREST if mask else Image.Resampling.LANCZOS)
         return _encoded(image, lossy=xray.format == "JPEG" and not mask)
-    as_it_is = xray.unambiguous and (not mask or xray.mode == "L")
+    as_it_is = xray.storable and (not mask or xray.mode == "L")
     return (as_it_is and _bare(data)) or _encoded(image, lossy=False)
 
 

@@ -35,7 +35,7 @@ TURNS = {
 SIDEWAYS = {TURNS[5], TURNS[6], TURNS[7], TURNS[8]}
 PNG_DEPTH, PNG_COLOUR_TYPE = 24, 25  # where a PNG file's header states bits per channel, and its channels
 RGB, GRAY_WITH_ALPHA = 2, 4  # colour types
-MODES_OF_8_BITS = {"L", "LA", "RGB", "RGBA", "P"}
+STORABLE_MODES = {"L", "LA", "RGB", "RGBA", "P"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Xray:
         size: Width and height of the upright image as stored, in pixels; with `at_least`, `image` may be smaller.
         format: "JPEG", "PNG" or "DICOM".
         mode: Pillow's mode of the stored pixels ("L", "RGB", "I;16", …); "DICOM" for DICOM files.
-        unambiguous: Every reader shows the stored pixels alike: JPEG or PNG, 8 bits deep, upright, not CMYK.
+        storable: The stored pixels are 8 bits deep, upright, and shown alike by every reader: JPEG or PNG, not CMYK.
         view: View position as a DICOM file states it ("PA", "AP", …), else None.
     """
 
@@ -70,7 +70,7 @@ class Xray:
     size: tuple[int, int]
     format: str
     mode: str
-    unambiguous: bool = False
+    storable: bool = False
     view: str | None = None
 
 
@@ -124,8 +124,8 @@ def _read_png_or_jpeg(data: bytes, limits: Limits, strict: bool, at_least: int |
     if turn is not None:
         gray, size = gray.transpose(turn), size[::-1] if turn in SIDEWAYS else size
         steps.append("turned upright (EXIF orientation)")
-    is_8_bit = mode in MODES_OF_8_BITS and (opened.format == "JPEG" or data[PNG_DEPTH] == 8)
-    return Xray(gray, tuple(steps), size, opened.format, mode, unambiguous=is_8_bit and turn is None)
+    storable = turn is None and mode in STORABLE_MODES and not (opened.format == "PNG" and data[PNG_DEPTH] != 8)
+    return Xray(gray, tuple(steps), size, opened.format, mode, storable)
 
 
 def _is_dicom(data: bytes) -> bool:

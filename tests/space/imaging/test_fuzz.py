@@ -61,5 +61,5 @@ def test_a_mutated_file_is_read_or_refused_in_a_sentence(kind, changes, near_sta
     else:
         assert read.image.mode == "L"
         assert read.image.width * read.image.height <= LIMITS.max_pixels
-        kept, _ = stored(mutated, read.unambiguous)
+        kept, _ = stored(mutated, read.storable)
         assert Image.open(io.BytesIO(kept)).format in ("PNG", "JPEG")

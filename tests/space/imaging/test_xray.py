@@ -143,7 +143,7 @@ def test_16_bit_png_files_of_several_channels_are_scaled_by_their_own_range(colo
     gray = np.linspace(200, 3000, 64 * 64).reshape(64, 64).astype(np.uint16)
     read = read_xray(deep_png(np.repeat(gray[..., None], channels, axis=2), colour_type))
     assert np.abs(np.asarray(read.image) - np.rint((gray - 200.0) / 2800 * 255)).max() <= 1
-    assert not read.unambiguous
+    assert not read.storable
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -173,12 +173,12 @@ def test_a_quick_look_is_smaller_and_knows_the_full_size():
         read_xray(data[: len(data) // 2], at_least=128)
 
 
-def test_unambiguous_are_8_bit_upright_files_alone(phantom):
+def test_plain_are_8_bit_upright_files_alone(phantom):
     exif = Image.Exif()
     exif[0x0112] = 3
-    assert read_xray(encode(phantom, "JPEG")).unambiguous
-    assert read_xray(encode(phantom.convert("RGBA"))).unambiguous
-    assert not read_xray(encode(phantom, "JPEG", exif=exif)).unambiguous
-    assert not read_xray(encode(phantom.convert("RGB").convert("CMYK"), "JPEG")).unambiguous
-    assert not read_xray(encode(phantom.convert("1"))).unambiguous
-    assert not read_xray(encode(Image.fromarray(np.asarray(phantom).astype(np.uint16)))).unambiguous
+    assert read_xray(encode(phantom, "JPEG")).storable
+    assert read_xray(encode(phantom.convert("RGBA"))).storable
+    assert not read_xray(encode(phantom, "JPEG", exif=exif)).storable
+    assert not read_xray(encode(phantom.convert("RGB").convert("CMYK"), "JPEG")).storable
+    assert not read_xray(encode(phantom.convert("1"))).storable
+    assert not read_xray(encode(Image.fromarray(np.asarray(phantom).astype(np.uint16)))).storable
