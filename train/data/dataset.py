@@ -86,8 +86,8 @@ def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
     card = _card_data(folder_or_repo)
     name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
     license_name, citation = str(card.get("license") or ""), str(card.get("citation") or "")
-    # For a repository, a name that is private to `datasets`, which has no public one. Runs record it. If it ever goes,
-    # the commit's SHA can take its place.
+    # `_fingerprint` is private to `datasets`, which has no public name for it. If it ever goes, a repository's commit
+    # can take its place.
     fingerprint = digest or "-".join(split._fingerprint for split in splits.values())
     title = str(card.get("pretty_name") or name)
     return Data(name, labels, splits, fingerprint, title, license_name, citation, _audit(folder_or_repo))

@@ -269,7 +269,7 @@ class Trainer:
         if saved is None:
             return
         facts = saved.facts
-        different = [name for name, value in facts["identity"].items() if value != self.inputs.identity[name]]
+        different = [name for name, value in facts["identity"].items() if value != self.inputs.identity.get(name)]
         if different:
             raise UsageError(
                 f"--resume: the interrupted run was started with another {', '.join(different)}. Repeat the command "

@@ -22,7 +22,7 @@ from train.evaluation.estimates import estimate_accuracy_and_auroc, estimate_all
 from train.evaluation.inference import SplitPredictions
 from train.evaluation.metrics import ScoredImages
 
-LEAST_IMAGES = 10  # that make a subgroup worth a number
+SMALLEST_SUBGROUP = 10  # images; fewer are not worth a number
 
 # Metrics that tell whether what was fixed on validation holds on test, and whether more is better.
 SHIFTING = {"sensitivity": True, "specificity": True, "balanced_accuracy": True, "ece": False}
@@ -125,7 +125,7 @@ def _subgroups(task: DecisionSpec, split: SplitPredictions) -> dict[str, dict[st
         for value, n in sorted(Counter(value for value in values if value).items()):
             rows = np.flatnonzero(np.array([other == value for other in values]))
             is_class = np.array_equal(rows, np.flatnonzero(split.truth == split.truth[rows[0]]))
-            if n >= LEAST_IMAGES and not is_class:
+            if n >= SMALLEST_SUBGROUP and not is_class:
                 subgroups.setdefault(column, {})[value] = _subgroup(task, split, rows)
     return subgroups
 

@@ -36,7 +36,7 @@ def fit_guard(training: Description, validation: Description) -> Guard:
     return Guard(*spaces, centre, scale, threshold)
 
 
-def some_rows(split: PixelDataset) -> np.ndarray:
+def spread_rows(split: PixelDataset) -> np.ndarray:
     """Places of up to `MOST_IMAGES` images of a split, evenly spread."""
     return np.unique(np.linspace(0, len(split) - 1, min(MOST_IMAGES, len(split))).astype(int))
 

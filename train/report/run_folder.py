@@ -18,7 +18,7 @@ from train.evaluation.bootstrap import RESAMPLES
 from train.evaluation.evaluate_model import DecisionSpec, evaluate
 from train.evaluation.external_set import ExternalSet, evaluate_external
 from train.evaluation.finished_model import FinishedModel
-from train.evaluation.fit_guard import describe, fit_guard, some_rows
+from train.evaluation.fit_guard import describe, fit_guard, spread_rows
 from train.evaluation.inference import SplitPredictions, predict_split
 from train.evaluation.occlusion_controls import shortcut_controls
 from train.evaluation.saliency_checks import lung_energy, weight_randomisation
@@ -136,7 +136,7 @@ def _fit_guard(inputs: EvaluationInputs, names: list[str]) -> tuple[Guard, Guard
     """A guard, with the share of the images of each of these splits that it lets pass."""
     model, normalise, pixels = inputs.finished.model, inputs.finished.normalise, inputs.pixels
     described = {name: describe(model, pixels[name], normalise) for name in names}
-    training = describe(model, pixels["train"], normalise, some_rows(pixels["train"]))
+    training = describe(model, pixels["train"], normalise, spread_rows(pixels["train"]))
     guard = fit_guard(training, described["validation"])
     accepted = {
         name: float(np.mean(guard.distances(*description) <= guard.threshold))

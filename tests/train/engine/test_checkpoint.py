@@ -111,6 +111,9 @@ def test_another_command_cannot_go_on_with_a_run(interrupted):
     other = dict(recipe.to_dict(), name="other")
     with pytest.raises(UsageError, match=r"started with another name"):
         make_trainer(run, recipe, model(), identity=other).run()
+    earlier = {name: value for name, value in recipe.to_dict().items() if name != "control"}
+    with pytest.raises(UsageError, match=r"started with another control"):
+        make_trainer(run, recipe, model(), identity=earlier).run()
 
 
 def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 from tests.train.engine.fixtures import small_model, small_splits
 from tests.train.evaluation.fixtures import NORMALISE, SIZE
 from train.data.pixel_cache import PixelDataset
-from train.evaluation.fit_guard import MARGIN, describe, fit_guard, some_rows
+from train.evaluation.fit_guard import MARGIN, describe, fit_guard, spread_rows
 
 
 def test_images_like_those_of_training_lie_nearer_than_noise():
@@ -21,9 +21,9 @@ def test_images_like_those_of_training_lie_nearer_than_noise():
 
 def test_only_some_images_of_a_large_split_are_taken_evenly_spread(monkeypatch):
     split = small_splits()["train"]
-    assert len(some_rows(split)) == len(split) == 48
+    assert len(spread_rows(split)) == len(split) == 48
     monkeypatch.setattr("train.evaluation.fit_guard.MOST_IMAGES", 5)
-    rows = some_rows(split)
+    rows = spread_rows(split)
     assert rows.tolist() == [0, 11, 23, 35, 47]
     some, _ = describe(small_model(), split, NORMALISE, rows)
     whole, _ = describe(small_model(), split, NORMALISE)
