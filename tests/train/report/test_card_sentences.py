@@ -79,6 +79,17 @@ def test_a_model_that_is_no_better_than_chance_is_called_so():
     assert "On the test split this model is not shown to be any better than chance" in evaluation_of(results)
 
 
+def test_a_temperature_is_said_to_be_chosen_only_where_one_was():
+    results = make_results()
+    assert "Validation chose the checkpoint, the temperature, the operating point:" in evaluation_of(results)
+    results["calibration"] |= {"temperature": 1.0, "not_fitted": "only 25 validation images"}
+    evaluation = evaluation_of(results)
+    assert "Validation chose the checkpoint, the operating point:" in evaluation
+    assert "No temperature was fitted: only 25 validation images." in evaluation
+    results["recipe"]["evaluation"]["calibration"] = "none"
+    assert "The recipe asks for no calibration." in evaluation_of(results)
+
+
 def test_a_calibration_that_did_harm_is_called_so():
     results = make_results()
     results["calibration"]["splits"]["test"] |= {"before": {"nll": 0.2, "brier": 0.1, "ece": 0.03}}
