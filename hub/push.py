@@ -51,14 +51,17 @@ def _is_repository_name(name: str) -> bool:
 
 
 def main() -> None:
-    """Collect what SOURCE holds, and publish it."""
+    """Command line: collect what SOURCE holds, and publish it."""
     args = parse_args()
     # Only now: datasets takes a second to import, and mistakes should be reported at once.
-    from hub.publishing.publish import gather, publish
+    from hub.publishing.publish import gather, print_plan, publish
+    from hub.publishing.repository import Target
 
+    target = Target(args.repo, args.kind, args.public, args.revision, args.tag)
     disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
-        publish(args, gather(args, Path(folder)))
+        contents = gather(args.source, target, Path(folder))
+        (print_plan if args.dry_run else publish)(args.source, target, contents)
 
 
 if __name__ == "__main__":

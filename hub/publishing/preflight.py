@@ -51,8 +51,9 @@ def check_dataset(folder: Path, public: bool) -> None:
             )
     for split, rows in splits.items():
         files = [ParquetFile(path) for path in sorted(folder.rglob(f"{split}-*.parquet"))]
-        features = Features.from_arrow_schema(files[0].schema_arrow)
-        if rows.features != features or len(rows) != sum(file.metadata.num_rows for file in files):
+        features = [Features.from_arrow_schema(file.schema_arrow) for file in files]
+        n_rows = sum(file.metadata.num_rows for file in files)
+        if not files or any(of_file != rows.features for of_file in features) or len(rows) != n_rows:
             raise UsageError(
                 f"{folder}: card and files disagree about the columns, classes or size of split {split}. Run "
                 f"`python -m hub.audit {folder}` to write the card anew, or convert again."
@@ -91,7 +92,6 @@ def verify_in_fresh_process(folder: Path) -> None:
     command = [sys.executable, "-m", "hub.verify", str(folder.resolve())]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)  # noqa: S603 - our own program
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()[
-            -1:
-        ]
-        raise ChestXrayError(f"the model failed its check. {' '.join(said).removeprefix('error: ')}")
+        lines = done.stderr.splitlines()
+        reason = next((line for line in lines if line.startswith("error: ")), "".join(lines[-1:]))
+        raise ChestXrayError(f"the model failed its check. {reason.removeprefix('error: ')}")

@@ -1,6 +1,5 @@
 """What a push does: collect a folder's files, check them, push them, check what arrived, and say so."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -16,63 +15,60 @@ from train.common.atomic_output import write_text_whole
 SHOWN_FILES, SHOWN_LINES = 5, 4  # in a dry run
 
 
-def gather(args: argparse.Namespace, folder: Path) -> Contents:
+def gather(source: Path, target: Target, folder: Path) -> Contents:
     """Collect what is to be pushed.
 
     Args:
-        args: The command line.
-        folder: An empty one, for files that are written for the push; must be there until it is over.
+        source: Run folder, or dataset folder for a dataset.
+        target: Where it is to go.
+        folder: Empty; takes files that are written for the push, and must stay until it is over.
 
     Raises:
-        UsageError: SOURCE is nothing that may be pushed.
+        UsageError: `source` is nothing that may be pushed.
     """
-    if args.kind == "space":
-        return build_bundle(args.source, folder)
-    if args.kind == "model":
-        check_run(args.source, args.public)
+    if target.kind == "space":
+        return build_bundle(source, folder)
+    if target.kind == "model":
+        check_run(source, target.public)
     else:
-        check_dataset(args.source, args.public)
-    contents = collect(args.source, args.kind)
+        check_dataset(source, target.public)
+    contents = collect(source, target.kind)
     if "README.md" not in contents.files:
-        raise UsageError(f"{args.source} has no README.md. Nothing is pushed without a card.")
-    return with_name(contents, args.repo, folder)
+        raise UsageError(f"{source} has no README.md. Nothing is pushed without a card.")
+    return with_name(contents, target.repo, folder)
 
 
-def publish(args: argparse.Namespace, contents: Contents) -> None:
-    """Push what was collected, unless it is a dry run.
+def publish(source: Path, target: Target, contents: Contents) -> None:
+    """Push what was collected, check what arrived, and say so.
 
     Raises:
         UsageError: There is no token, or it may not write there.
         ChestXrayError: Something does not check out, before or after, or the Hub failed.
     """
-    if args.dry_run:
-        print_plan(args, contents)
-        return
     check_token()
-    if args.kind == "space" and (pin := pin_of(args.source)) and check_model(pin["model"], pin["revision"]):
+    if target.kind == "space" and (pin := pin_of(source)) and check_model(pin["model"], pin["revision"]):
         print(f"note: {pin['model']} is private. In the Space's settings, add a secret HF_TOKEN that can read it.")
-    verify = verify_in_fresh_process if args.kind == "model" else None
+    verify = verify_in_fresh_process if target.kind == "model" else None
     if verify:
-        verify(args.source)
-    target = Target(args.repo, args.kind, args.public, args.revision, args.tag)
-    pushed = push(target, contents, f"{args.source.resolve().name}: {args.kind} and card")
+        verify(source)
+    pushed = push(target, contents, f"{source.resolve().name}: {target.kind} and card")
     try:
         check_arrived(target, pushed.commit, contents, verify)
     except KeyboardInterrupt:
         raise ChestXrayError(f"interrupted: commit {pushed.commit} was pushed, but not checked. Push again.") from None
-    if args.kind != "space":
-        note(args.source, target, pushed)
+    if target.kind != "space":
+        _record_push(source, target, pushed)
     print(f"{'pushed' if pushed.is_new else 'nothing new to push'}: {pushed.url}")
     print(f"commit {pushed.commit}, checked by downloading it; {'public' if pushed.public else 'private'}")
-    if args.public and not pushed.public:
+    if target.public and not pushed.public:
         print("note: the repository was private before and stays private; its settings on the Hub can make it public")
 
 
-def print_plan(args: argparse.Namespace, contents: Contents) -> None:
+def print_plan(source: Path, target: Target, contents: Contents) -> None:
     """Summarise what would be pushed: where to, how much, the largest files, what stays here, how the card opens."""
     sizes = {name: path.stat().st_size for name, path in contents.files.items()}
-    print(f"would push to {args.repo} ({args.kind}, {'public' if args.public else 'private'}), ", end="")
-    print(f"branch {args.revision or 'main'}: {len(sizes):,} files, {sum(sizes.values()):,} bytes")
+    print(f"would push to {target.repo} ({target.kind}, {'public' if target.public else 'private'}), ", end="")
+    print(f"branch {target.revision or 'main'}: {len(sizes):,} files, {sum(sizes.values()):,} bytes")
     for name in sorted(sizes, key=sizes.get, reverse=True)[:SHOWN_FILES]:
         print(f"  {sizes[name]:>14,}  {name}")
     if len(sizes) > SHOWN_FILES:
@@ -80,13 +76,13 @@ def print_plan(args: argparse.Namespace, contents: Contents) -> None:
     if contents.left_out:
         more = len(contents.left_out) - SHOWN_FILES
         print(f"left out: {', '.join(contents.left_out[:SHOWN_FILES])}{f' and {more:,} more' if more > 0 else ''}")
-    print(f"card: {SPACE_CARD if args.kind == 'space' else args.source / 'README.md'}, which begins:")
+    print(f"card: {SPACE_CARD if target.kind == 'space' else source / 'README.md'}, which begins:")
     text = RepoCard(contents.files["README.md"].read_text(encoding="utf-8"), ignore_metadata_errors=True).text
     for line in [line for line in text.splitlines() if line][:SHOWN_LINES]:
         print(f"  {line}")
 
 
-def note(folder: Path, target: Target, pushed: Pushed) -> None:
+def _record_push(folder: Path, target: Target, pushed: Pushed) -> None:
     """Write pushed.json: where the folder lies on the Hub; the Space and cards pin that commit."""
     facts = {"repo": target.repo, "kind": target.kind, "commit": pushed.commit, "url": pushed.url}
     facts |= {"revision": target.revision, "tag": target.tag, "public": pushed.public}

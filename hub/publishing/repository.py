@@ -10,9 +10,12 @@ from pathlib import Path
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
+    DatasetInfo,
     HfApi,
+    ModelInfo,
     RepoCard,
     RepoFile,
+    SpaceInfo,
     get_token,
     snapshot_download,
 )
@@ -141,7 +144,7 @@ def _create(api: HfApi, target: Target) -> bool:
     return info.private is False
 
 
-def _info(api: HfApi, target: Target, revision: str | None = None):
+def _info(api: HfApi, target: Target, revision: str | None = None) -> ModelInfo | DatasetInfo | SpaceInfo:
     where = {"repo_type": target.kind, "revision": revision, "timeout": LONGEST_SILENCE}
     return retry(lambda: api.repo_info(target.repo, **where))
 

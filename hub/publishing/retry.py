@@ -43,15 +43,15 @@ def retry(call: Callable[[], Result]) -> Result:
     Raises:
         Exception: What the last call raised.
     """
-    for number in range(TRIES):
+    for number in range(TRIES - 1):
         try:
             return call()
         except FAILURES as error:
             wait = _wait(error, number)
-            if wait is None or number + 1 == TRIES:
+            if wait is None:
                 raise
             time.sleep(min(wait, LONGEST_WAIT))
-    raise AssertionError
+    return call()
 
 
 def _wait(error: Exception, number: int) -> float | None:

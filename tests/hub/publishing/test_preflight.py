@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 
 from hub.publishing.preflight import verify_in_fresh_process
@@ -23,13 +24,27 @@ def test_a_run_without_evaluation_is_not_published(hub, run):
     assert not hub.requests
 
 
-@pytest.mark.parametrize("change", ["card", "shard", "split"])
+@pytest.mark.parametrize("change", ["card", "shard", "split", "classes", "pattern"])
 def test_a_dataset_that_its_users_would_open_otherwise_is_not_published(hub, phantoms, change):
     data, card = phantoms / "data", phantoms / "README.md"
     if change == "card":
         card.write_text(card.read_text().replace("'1': PNEUMONIA", "'1': COVID"))
     elif change == "shard":
         shutil.copy(next(data.glob("test-*")), data / "patients.parquet")
+    elif change == "classes":
+        path = next(data.glob("test-*"))
+        table = pq.read_table(path)
+        swapped = table.schema.metadata[b"huggingface"].replace(b'["NORMAL", "PNEUMONIA"]', b'["PNEUMONIA", "NORMAL"]')
+        assert swapped != table.schema.metadata[b"huggingface"]
+        pq.write_table(table[:20], path)
+        pq.write_table(
+            table[20:].replace_schema_metadata({b"huggingface": swapped}), data / "test-00001-of-00002.parquet"
+        )
+    elif change == "pattern":
+        header, text = card.read_text().split("---\n")[1:]
+        header = header[: header.index("dataset_info:")]
+        card.write_text(f"---\n{header.replace('path: data/test-*', 'path: data/train-*')}---\n{text}")
+        next(data.glob("test-*")).unlink()
     else:
         next(data.glob("test-*")).unlink()
     done = push("dataset", phantoms, "someone/phantoms")
