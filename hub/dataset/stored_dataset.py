@@ -6,11 +6,12 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from PIL import Image
 
 from hub.dataset.image_summary import AuditedImage, ImageSummary, summarise_images
@@ -48,12 +49,17 @@ class StoredDataset:
             )
         try:
             self._files = [pq.ParquetFile(file) for file in files]
-            features = Features.from_arrow_schema(self._files[0].schema_arrow)
-        except (pa.ArrowException, OSError, ValueError) as error:
+            tables = [Features.from_arrow_schema(file.schema_arrow) for file in self._files]
+        except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(f"{folder_or_repo} contains a damaged parquet file: {first_line(error)}") from None
         self._splits = [_split_of(file) for file in files]
-        if "image" not in features or not isinstance(features.get("label"), ClassLabel):
-            raise UsageError(f"{folder_or_repo} needs a column image and a column label with class names.")
+        features = tables[0]
+        needed = [(table.get("image"), table.get("label")) for table in tables]
+        if [type(kind) for kind in needed[0]] != [datasets.Image, ClassLabel] or needed.count(needed[0]) < len(needed):
+            raise UsageError(
+                f"{folder_or_repo} needs, in every parquet file, a column image of images and a column label with the "
+                "same class names."
+            )
         self._labels = features["label"].names
         self._columns = [name for name in ("label", "patient", "source", "origin") if name in features]
         # (first row, file, row group) of every row group
@@ -84,14 +90,18 @@ class StoredDataset:
         return folder
 
     def report(self) -> dict:
-        """The dataset's own audit.json, {} if it has none."""
+        """The dataset's own audit.json, {} if it has none.
+
+        Raises:
+            UsageError: It is damaged, or another program's.
+        """
         path = self.folder / "audit.json"
         try:
             report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         except ValueError:
             report = None
-        if not isinstance(report, dict) or not isinstance(report.get("conversion", {}), dict):
-            raise UsageError(f"{path} is damaged. Delete it, or convert the dataset again.")
+        if not _is_report(report):
+            raise UsageError(f"{path} is damaged or another program's. Delete it, or convert the dataset again.")
         return report
 
     def images(self, workers: int | None) -> list[AuditedImage]:
@@ -142,13 +152,36 @@ def _split_of(file: Path) -> str:
     return name if name in SPLITS or file.parent.name not in SPLITS else file.parent.name
 
 
+def _is_report(report: object) -> bool:
+    """Whether the content of an audit.json has the parts that an audit takes over."""
+    if not isinstance(report, dict):
+        return False
+    conversion, against = report.get("conversion", {}), report.get("against", {})
+    if not isinstance(conversion, dict) or not isinstance(against, dict):
+        return False
+    if conversion and not {"layout", "leaks", "leaks_kept", "labels"} <= conversion.keys():
+        return False
+    return isinstance(conversion.get("layout", ""), str) and all(
+        isinstance(shared, dict) and {"exact", "near", "conflicts"} <= shared.keys() for shared in against.values()
+    )
+
+
 def _download(repo: str) -> Path:
+    """A dataset repository's tables, card and audit, in the Hub's cache.
+
+    Raises:
+        UsageError: There is no such repository, or it may not be read.
+        ChestXrayError: The Hub cannot be reached, and its cache has no such repository.
+    """
+    advice = "Give a folder made by `python -m hub.convert`, or a dataset repository that you can read."
     try:
         return Path(
             snapshot_download(repo, repo_type="dataset", allow_patterns=["*.parquet", "README.md", "audit.json"])
         )
-    except (HFValidationError, OSError) as error:  # the Hub's errors are OSErrors
-        raise UsageError(
-            f"{repo} is not a folder, and it cannot be downloaded from the Hub: {first_line(error)} Give a folder made "
-            "by `python -m hub.convert`, or a dataset repository that you can read."
-        ) from None
+    except HFValidationError:
+        raise UsageError(f"{repo} is neither a folder nor a repository name (OWNER/NAME). {advice}") from None
+    except LocalEntryNotFoundError as error:
+        reason = first_line(error.__cause__ or error)
+        raise ChestXrayError(f"the Hub cannot be reached for {repo}: {reason}") from None
+    except OSError as error:  # the Hub's errors are OSErrors
+        raise UsageError(f"{repo} cannot be downloaded from the Hub: {first_line(error)} {advice}") from None

@@ -6,8 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import ClassLabel, Dataset, Features, Value
 
 from hub.audit import main
+from hub.dataset.stored_dataset import StoredDataset
+from space.errors import ChestXrayError, UsageError
 from tests.commands import call
 from tests.conftest import REPOSITORY
 from tests.hub.converted import report_of
@@ -15,14 +18,33 @@ from tests.hub.pushing import push
 from tests.hub_state import COMMIT, Repository
 from train.data.dataset import SPLITS, load_data
 
+AUDITS = {
+    "audit is a list": "[]",
+    "comparisons are a list": '{"against": [1]}',
+    "comparisons are numbers": '{"against": {"other": 1}}',
+    "conversion is incomplete": '{"conversion": {"layout": "image-folder"}}',
+    "layout is a list": '{"conversion": {"layout": ["a"], "leaks": {}, "leaks_kept": false, "labels": {}}}',
+}
+
 
 def broken(folder: Path, how: str) -> Path:
     """A copy of a dataset folder, broken in some way."""
     if how == "cut parquet":
         path = next(folder.glob("data/*.parquet"))
         path.write_bytes(path.read_bytes()[:500])
-    elif how == "odd audit.json":
-        (folder / "audit.json").write_text("[]")
+    elif how in AUDITS:
+        (folder / "audit.json").write_text(AUDITS[how])
+    elif how == "odd schema":
+        for path in folder.glob("data/*.parquet"):
+            pq.write_table(pq.read_table(path).replace_schema_metadata({b"huggingface": b'{"info": null}'}), path)
+    elif how == "images are texts":
+        features = Features(image=Value("string"), label=ClassLabel(names=["a", "b"]))
+        table = Dataset.from_dict({"image": ["x"], "label": [0]}, features=features).with_format("arrow")[:]
+        for path in folder.glob("data/*.parquet"):
+            pq.write_table(table, path)
+    elif how == "one file without labels":
+        path = next(folder.glob("data/train*.parquet"))
+        pq.write_table(pq.read_table(path).drop_columns(["label"]), path)
     else:
         table = pq.read_table(next(folder.glob("data/test*.parquet")))
         column = table.schema.get_field_index("image")
@@ -33,7 +55,10 @@ def broken(folder: Path, how: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("how", ["cut parquet", "odd audit.json", "no images"])
+@pytest.mark.parametrize(
+    "how",
+    ["cut parquet", "odd schema", "images are texts", "one file without labels", "no images", *AUDITS],
+)
 def test_a_broken_dataset_is_one_clear_error(leaky_dataset, tmp_path, how):
     shutil.copytree(leaky_dataset, tmp_path / "broken")
     done = call(main, broken(tmp_path / "broken", how))
@@ -82,6 +107,15 @@ def test_what_is_no_dataset_is_a_clear_error(dataset, says, tmp_path):
     done = call(main, dataset if dataset != "." else tmp_path)
     assert done.returncode == 2
     assert says in done.stderr
+
+
+def test_an_unreachable_hub_is_a_failure_and_a_file_no_dataset(tmp_path):
+    with pytest.raises(ChestXrayError, match=r"^the Hub cannot be reached for owner/none: ") as caught:
+        StoredDataset("owner/none")
+    assert caught.value.exit_code == 1
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"file is neither a folder nor a repository name \(OWNER/NAME\)\. Give"):
+        StoredDataset(str(tmp_path / "file"))
 
 
 def test_a_dataset_of_an_earlier_version_opens_is_audited_and_pushed(hub, phantoms):
