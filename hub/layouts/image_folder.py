@@ -139,10 +139,11 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
         if unused := sorted(set(header) - USED - {"file_name"}):
             print(f"note: {where}: ignored columns: {', '.join(unused)}; used: file_name, {', '.join(sorted(USED))}")
         for row in (dict(zip(header, (cell.strip() for cell in cells), strict=False)) for cells in rows[1:] if cells):
-            name = posixpath.normpath(join(folder, row["file_name"]))
+            file_name = row.get("file_name", "")
+            name = posixpath.normpath(join(folder, file_name))
             if name not in source.sizes:
-                raise UsageError(f"{where} names {row['file_name']!r}, which does not exist.")
+                raise UsageError(f"{where} names {file_name!r}, which does not exist.")
             cells_used = {column: value for column, value in row.items() if column in USED and value}
             if table.setdefault(relative(name, root), cells_used) != cells_used:
-                raise UsageError(f"{where} has two different rows for {row['file_name']!r}.")
+                raise UsageError(f"{where} has two different rows for {file_name!r}.")
     return table

@@ -1,4 +1,4 @@
-"""Tables (CSV, Excel) that lie beside the images of a source."""
+"""CSV tables that lie beside the images of a source."""
 
 import csv
 import io

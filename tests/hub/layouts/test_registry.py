@@ -60,5 +60,6 @@ def test_an_unknown_folder_is_refused_with_what_was_looked_for_and_found(tmp_pat
     ],
 )
 def test_a_named_layout_that_does_not_fit_is_refused(tmp_path, layout, expected):
+    (tmp_path / "in").mkdir()
     with pytest.raises(UsageError, match=expected):
-        convert(tmp_path, tmp_path / "out", Options(layout=layout))
+        convert(tmp_path / "in", tmp_path / "out", Options(layout=layout))
