@@ -23,7 +23,7 @@ from space.web.uploads import new_file
 
 AT_ONCE = 4  # images that one thread takes at a time
 ENTRIES_PER_IMAGE = 20  # of a zip: folders, and the junk that some systems add
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
+FORMULA = tuple("=+-@＝＋－＠")  # what makes a spreadsheet take a cell for a formula, in full width too
 
 
 @dataclass(frozen=True)

@@ -53,15 +53,15 @@ class ModelFacts:
     called: tuple[int, int] | None = None
 
     @classmethod
-    def load(cls, model: ModelId) -> "ModelFacts":
-        """Read them; a damaged or missing results.json tells nothing."""
+    def load(cls, model: ModelId, labels: list[str]) -> "ModelFacts":
+        """Read them; a missing or damaged results.json tells nothing, nor does one of a model with other labels."""
         card, path = (find_file(model.name, file, model.revision) for file in ("README.md", "results.json"))
-        text = _body(card.read_text(encoding="utf-8"), model) if card else ""
+        text = _body(card.read_text(encoding="utf-8-sig", errors="replace"), model) if card else ""
         try:
             results = read_results(path) if path else None
         except UsageError:
             results = None
-        return cls.of(model, text, results) if results else cls(model, text)
+        return cls.of(model, text, results) if results and results.labels == labels else cls(model, text)
 
     @classmethod
     def of(cls, model: ModelId, card: str, results: Results) -> "ModelFacts":

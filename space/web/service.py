@@ -78,7 +78,7 @@ class ModelService:
             UsageError: See `Classifier.load`.
         """
         classifier = Classifier.load(model.name, model.revision, trust_remote_code)
-        return cls(classifier, ModelFacts.load(model), settings)
+        return cls(classifier, ModelFacts.load(model, classifier.labels), settings)
 
     def classify(self, files: Sequence[ImageFile]) -> list[ClassifiedImage | XrayError]:
         """Classify files within the page's limits; the page's own examples are known to be phantoms."""

@@ -65,7 +65,7 @@ def sweep(folder: Path, seconds: float) -> None:
 def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # anybody may make a folder in /tmp, with any number
         return False
     except PermissionError:
         pass

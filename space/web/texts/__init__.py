@@ -48,7 +48,7 @@ def preferred(accept_language: str) -> str:
     """
     wanted = []
     for place, part in enumerate(accept_language.split(",")):
-        tag, _, quality = part.strip().partition(";q=")
+        tag, _, quality = part.replace(" ", "").partition(";q=")
         try:
             wanted.append((-float(quality or 1), place, tag.split("-")[0].lower()))
         except ValueError:

@@ -12,7 +12,7 @@ from tests.conftest import DEFAULT_MODEL
 @pytest.fixture(scope="session")
 def make_service(bundled):
     """Makes a service of the bundled model; takes settings."""
-    facts = ModelFacts.load(ModelId(str(DEFAULT_MODEL)))
+    facts = ModelFacts.load(ModelId(str(DEFAULT_MODEL)), bundled.labels)
     return lambda **settings: ModelService(bundled, facts, Settings(**settings))
 
 

@@ -132,7 +132,7 @@ def test_models_with_other_labels_are_compared(models, phantom, tmp_path):
 
 
 def test_no_spreadsheet_runs_the_table():
-    path = save_table(["file"], [["=1+1"], [" @a"], ["a;=1+1;.png"], ["ü"]])
+    path = save_table(["file"], [["=1+1"], [" @a"], ["\t＝1"], ["a;=1+1;.png"], ["ü"]])
     text = Path(path).read_text(encoding="utf-8-sig")
-    assert list(csv.reader(text.splitlines())) == [["file"], ["'=1+1"], ["' @a"], ["a;=1+1;.png"], ["ü"]]
+    assert list(csv.reader(text.splitlines())) == [["file"], ["'=1+1"], ["' @a"], ["'\t＝1"], ["a;=1+1;.png"], ["ü"]]
     assert '"a;=1+1;.png"' in text

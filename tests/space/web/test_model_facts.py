@@ -11,9 +11,11 @@ from space.web.model_choice import ModelId
 from space.web.model_facts import Counts, ModelFacts
 from tests.conftest import DEFAULT_MODEL
 
+LABELS = ["NORMAL", "PNEUMONIA"]
+
 
 def test_the_bundled_models_facts():
-    facts = ModelFacts.load(ModelId(str(DEFAULT_MODEL)))
+    facts = ModelFacts.load(ModelId(str(DEFAULT_MODEL)), LABELS)
     assert facts.model.link == "`default-model`"
     assert facts.positive == "PNEUMONIA"
     assert [sum(n for n, _ in counts.bins) for counts in (facts.validation, facts.test)] == [524, 624]
@@ -32,11 +34,11 @@ def test_links_to_files_beside_a_card_lead_to_the_commit_that_is_served(tmp_path
         "[rest](EVALUATION.md), [source](https://example.org/a), [above](#top)\n\n![roc](figures/roc.png)\n"
     )
     monkeypatch.setattr(model_facts, "find_file", lambda _name, file, _revision: card if file == card.name else None)
-    assert ModelFacts.load(ModelId("someone/tiny", "a" * 40)).card.strip() == (
+    assert ModelFacts.load(ModelId("someone/tiny", "a" * 40), LABELS).card.strip() == (
         f"[rest](https://huggingface.co/someone/tiny/blob/{'a' * 40}/EVALUATION.md), "
         "[source](https://example.org/a), [above](#top)"
     )
-    assert ModelFacts.load(ModelId(str(tmp_path))).card.startswith("rest, [source](https://example.org/a)")
+    assert ModelFacts.load(ModelId(str(tmp_path)), LABELS).card.startswith("rest, [source](https://example.org/a)")
 
 
 def test_scores_fall_into_the_bin_of_the_positive_class_or_of_the_highest():
@@ -51,13 +53,24 @@ def test_scores_fall_into_the_bin_of_the_positive_class_or_of_the_highest():
 def test_results_that_say_nothing_are_no_obstacle(tmp_path, content):
     shutil.copy(DEFAULT_MODEL / "README.md", tmp_path)
     (tmp_path / "results.json").write_text(content)
-    facts = ModelFacts.load(ModelId(str(tmp_path)))
+    facts = ModelFacts.load(ModelId(str(tmp_path)), LABELS)
     assert (facts.positive, facts.validation, facts.test) == (None, None, None)
     assert facts.card
 
 
+def test_results_of_a_model_with_other_labels_say_nothing_of_this_one():
+    facts = ModelFacts.load(ModelId(str(DEFAULT_MODEL)), ["WELL", "ILL"])
+    assert (facts.positive, facts.validation, facts.test, facts.called) == (None, None, None, None)
+    assert facts.card
+
+
+def test_a_card_in_another_encoding_is_shown_as_far_as_it_can_be(tmp_path):
+    (tmp_path / "README.md").write_bytes(b"\xef\xbb\xbf---\nlicense: mit\n---\n# M\xfcnster\n")
+    assert ModelFacts.load(ModelId(str(tmp_path)), LABELS).card == "# M\ufffdnster\n"
+
+
 def test_a_model_without_card_and_results(tmp_path):
-    facts = ModelFacts.load(ModelId(str(tmp_path)))
+    facts = ModelFacts.load(ModelId(str(tmp_path)), LABELS)
     assert (facts.card, facts.validation) == ("", None)
     assert find_file(str(tmp_path), "guard.safetensors", None) is None
 
@@ -67,7 +80,7 @@ def test_a_model_without_a_test_split_keeps_its_validation_counts_and_population
     for parts in (results["splits"], results["confusion"], results["calibration"]["splits"]):
         del parts["test"]
     (tmp_path / "results.json").write_text(json.dumps(results | {"saliency": None, "shortcuts": None, "shift": []}))
-    facts = ModelFacts.load(ModelId(str(tmp_path)))
+    facts = ModelFacts.load(ModelId(str(tmp_path)), LABELS)
     assert sum(n for n, _ in facts.validation.bins) == 524
     assert (facts.positive, facts.test, facts.called) == ("PNEUMONIA", None, None)
     assert facts.population.startswith("children of 1 to 5 years")
@@ -77,6 +90,6 @@ def test_older_results_without_counts_are_no_obstacle(tmp_path):
     results = json.loads((DEFAULT_MODEL / "results.json").read_text())
     del results["calibration"]["splits"]["validation"]["bins"]
     (tmp_path / "results.json").write_text(json.dumps(results))
-    facts = ModelFacts.load(ModelId(str(tmp_path)))
+    facts = ModelFacts.load(ModelId(str(tmp_path)), LABELS)
     assert facts.validation is None
     assert sum(n for n, _ in facts.test.bins) == 624

@@ -54,6 +54,7 @@ def test_percentages_are_written_as_in_the_language(share, decimals, english, ru
         ("en-US,en;q=0.9,ru;q=0.8", "en"),
         ("de,ru;q=0.5,en;q=0.4", "ru"),
         ("en;q=0.2, ru;q=0.9", "ru"),
+        ("en; q=0.2, ru; q=0.9", "ru"),
         ("de", "en"),
         ("", "en"),
         ("ru;q=many", "en"),

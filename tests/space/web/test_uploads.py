@@ -53,6 +53,13 @@ def test_what_a_killed_process_left_behind_goes_at_the_next_start(tmp_path):
     alive.wait(timeout=10)
 
 
+def test_a_folder_of_no_possible_process_goes_too(tmp_path):
+    (tmp_path / f"{PREFIX}{10**30}").mkdir()
+    process = python("", tmp_path)
+    assert process.communicate(timeout=60)[0]
+    assert (process.returncode, list(tmp_path.iterdir())) == (0, [])
+
+
 def test_a_folder_that_was_asked_for_is_left_alone(tmp_path):
     asked = tmp_path / "asked"
     environment = os.environ | {"TMPDIR": str(tmp_path), "GRADIO_TEMP_DIR": str(asked)}
