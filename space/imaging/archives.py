@@ -89,9 +89,6 @@ class Folder:
         except OSError as error:
             raise unreadable(error) from None
 
-    def close(self) -> None:
-        """Do nothing: a folder is not open."""
-
 
 class Zip:
     """The files inside a zip, read in place by any number of threads; nothing is ever unpacked to disk.
