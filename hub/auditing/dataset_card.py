@@ -13,7 +13,6 @@ from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
 
 SIZE_CATEGORIES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"))
-
 MOST_ROWS = 5  # classes in the table that the card opens with
 
 
@@ -40,22 +39,23 @@ def write_card(folder: Path, report: dict) -> None:
 
 def _problems(layout: Layout, report: dict) -> list[str]:
     """What is wrong with a dataset, in sentences, what misleads most first: what was measured, then what is known."""
-    facts, found = report["conversion"], []
+    facts, sentences = report["conversion"], []
     if facts["leaks_kept"] and facts["leaks"]:
         n = sum(facts["leaks"].values())
-        found.append(f"Scores on test are flattered: {n:,} images of the other splits are in test too, as asked for.")
+        why = f"{n:,} images of the other splits are in test too, as asked for"
+        sentences.append(f"Scores on test are flattered: {why}.")
     if n := sum(report["patients_across_splits"].values()):
-        found.append(f"{n:,} patients are in two splits.")
+        sentences.append(f"{n:,} patients are in two splits.")
     if shortcuts := report.get("shortcuts"):
         strongest = max(shortcuts, key=lambda cue: max(shortcuts[cue]["auroc"].values()))
-        found += [sentence for sentence in report["warnings"] if sentence.startswith(f"The {strongest} ")]
+        sentences += [warning for warning in report["warnings"] if warning.startswith(f"The {strongest} ")]
     else:
-        found.append("Whether the frame or size of an image gives its class away was not measured.")
+        sentences.append("Whether the frame or size of an image gives its class away was not measured.")
     if not sum(report["patients"]["known"].values()):
-        found.append("Patients are not known, so one person may be in several splits.")
+        sentences.append("Patients are not known, so one person may be in several splits.")
     if n := len(report["label_conflicts"]):
-        found.append(f"{n:,} groups of copies have different labels.")
-    return [*found, *layout.problems]
+        sentences.append(f"{n:,} groups of copies have different labels.")
+    return [*sentences, *layout.problems]
 
 
 def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData:

@@ -53,17 +53,17 @@ def _download(slug: str) -> Path:
     )
     from requests.exceptions import RequestException
 
-    competition = slug.removeprefix("competitions/")
-    fetch = kagglehub.dataset_download if competition == slug else kagglehub.competition_download
+    name = slug.removeprefix("competitions/")
+    fetch = kagglehub.dataset_download if name == slug else kagglehub.competition_download
     try:
-        return Path(fetch(competition))
+        return Path(fetch(name))
     except (CredentialError, UnauthenticatedError, DataCorruptionError, KaggleApiHTTPError, RequestException) as error:
-        what = f"Kaggle did not deliver {slug}: {first_line(error)}"
+        raise ChestXrayError(
+            f"Kaggle did not deliver {slug}: {first_line(error)} Check the name and the network. For some datasets you "
+            "must accept the rules on kaggle.com and log in (`kaggle.json` or KAGGLE_API_TOKEN). Or download the zip "
+            "in a browser and give that."
+        ) from None
     except ValueError as error:
         raise UsageError(
             f"kaggle:{slug} is not the name of a dataset on Kaggle: {first_line(error)} Give kaggle:OWNER/NAME."
         ) from None
-    raise ChestXrayError(
-        f"{what} Check the name and the network. For some datasets you must accept the rules on kaggle.com and log in "
-        "(`kaggle.json` or KAGGLE_API_TOKEN). Or download the zip in a browser and give that."
-    )

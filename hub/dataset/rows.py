@@ -57,14 +57,18 @@ class RowMaker:
 
     Attributes:
         features: The dataset's columns.
-        bad_masks: (path, what is wrong with it) of masks that could not be read; their cells are null.
         mask_counts: {mask column: how many images have a mask file, readable or not}.
     """
 
     def __init__(self, source: Source, features: Features, size: int | None, masks: MaskFolder | None):
         self._source, self.features, self._size, self._masks = source, features, size, masks
-        self.bad_masks: list[tuple[str, XrayError]] = []
+        self._bad_masks: dict[str, XrayError] = {}
         self.mask_counts = {name: 0 for name, kind in features.items() if isinstance(kind, Image) and name != "image"}
+
+    @property
+    def bad_masks(self) -> list[tuple[str, XrayError]]:
+        """(path, what is wrong with it) of masks that could not be read, by path; their cells are null."""
+        return sorted(self._bad_masks.items())
 
     def row(self, image: AuditedImage) -> Row:
         """The row of an image, with the names that the dataset may show (see `shown_images`)."""
@@ -101,7 +105,7 @@ class RowMaker:
         try:
             data, suffix = stored(place.read(name), None, self._size, mask=True)
         except XrayError as error:
-            self.bad_masks.append((name, error))
+            self._bad_masks[name] = error
             return None
         return {"bytes": data, "path": f"{stem}{suffix}"}
 

@@ -190,13 +190,18 @@ def first_folds(labels: Sequence[str], groups: Sequence[int], n_folds: int, take
         placed = np.repeat(in_fold[None], n_folds, axis=0)  # [i]: the folds, had fold i got the group
         placed[folds, folds] += counts[group]
         uneven = (placed / totals).std(axis=1).mean(axis=1).tolist()
-        sizes = in_fold.sum(1).tolist()
-        best = 0
-        for fold in range(1, n_folds):
-            tied = abs(uneven[fold] - uneven[best]) <= 1e-8 + 1e-5 * uneven[best]
-            if uneven[fold] < uneven[best] or (tied and sizes[fold] < sizes[best]):
-                best = fold
+        best = _best_fold(uneven, in_fold.sum(1).tolist())
         in_fold[best] += counts[group]
         if best < taken:
             first.append(group)
     return np.flatnonzero(np.isin(group_of, first)).tolist()
+
+
+def _best_fold(uneven: list[float], sizes: list[float]) -> int:
+    """The fold with the least uneven classes, and the smallest of those that are equal by `numpy.isclose`."""
+    best = 0
+    for fold in range(1, len(uneven)):
+        tied = abs(uneven[fold] - uneven[best]) <= 1e-8 + 1e-5 * uneven[best]
+        if uneven[fold] < uneven[best] or (tied and sizes[fold] < sizes[best]):
+            best = fold
+    return best

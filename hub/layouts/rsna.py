@@ -70,13 +70,11 @@ class RsnaPneumonia(Layout):
                 raise UsageError(f"{table} cannot be read as a CSV with the columns patientId and class.")
             for row in (dict(zip(header, cells, strict=False)) for cells in rows if cells):
                 name, label = row.get("patientId"), row.get("class")
+                if label not in self.labels:
+                    allowed = ", ".join(self.labels)
+                    raise UsageError(f"{table} gives {name} the class {label}, which is unknown. Allowed: {allowed}.")
                 if classes.setdefault(name, label) != label:
                     raise UsageError(f"{table} gives {name} two classes.")
-        if unknown := set(classes.values()) - set(self.labels):
-            raise UsageError(
-                f"{root or 'the table'} has unknown classes: {', '.join(sorted(map(str, unknown)))}. Allowed: "
-                f"{', '.join(self.labels)}."
-            )
         names = (name for child in tree.children(root) for name in tree.images(join(root, child)))
         stems = ((name, PurePosixPath(name).stem) for name in names)
         return [Record(name, relative(name, root), None, classes[stem]) for name, stem in stems if stem in classes]

@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from hub.conversion import Options, convert
+from hub.dataset.image_summary import AuditedImage, summarise_image
+from hub.dataset.parquet_writer import features_of
+from hub.dataset.rows import RowMaker
+from hub.layouts.base import Record
+from hub.layouts.covid_qu_ex import CovidQuEx
 from space.errors import UsageError
+from space.imaging.archives import Folder
 from tests.hub.converted import stored_rows
 from tests.phantoms import draw_phantom, write_images
 from tests.space.imaging.test_dicom import dicom_bytes
@@ -77,6 +83,23 @@ def test_masks_of_a_layout_and_masks_from_a_folder(tmp_path, kaggle_folder):
     assert set(np.unique(np.asarray(Image.open(io.BytesIO(first))))) == {127}
     with pytest.raises(UsageError, match="holds no mask"):
         convert(kaggle_folder, tmp_path / "other", Options(masks=tmp_path))
+
+
+def test_bad_masks_are_listed_once_and_by_name_in_whatever_order_they_were_read(tmp_path):
+    names = ["a.png", "b.png"]
+    write_images(tmp_path / "images", *names)
+    for name in ("mask.txt", "a.txt"):
+        (tmp_path / "images" / name).write_text("no mask")
+    source = Folder(tmp_path / "images")
+    masks = {"lung_mask": "mask.txt", "infection_mask": "a.txt"}
+    maker = RowMaker(source, features_of(CovidQuEx(), ["Normal"]), None, None)
+    for name in names:
+        record = Record(name, name, "train", "Normal", masks=masks)
+        row = maker.row(AuditedImage(record, summarise_image(source.read(name)))).make()
+        assert row["lung_mask"] is row["infection_mask"] is None
+    assert [(name, error.code) for name, error in maker.bad_masks] == [
+        ("a.txt", "unknown_format"), ("mask.txt", "unknown_format"),
+    ]  # fmt: skip
 
 
 def test_size_limits_the_longest_side(tmp_path):

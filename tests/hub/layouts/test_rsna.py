@@ -36,5 +36,5 @@ def test_rsna_with_two_classes_for_one_image_is_refused(tmp_path):
 
 
 def test_rsna_with_an_unknown_class_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="Healthy"):
+    with pytest.raises(UsageError, match=r"^stage_2_detailed_class_info\.csv gives id-0 the class Healthy"):
         read(rsna(tmp_path, "id-0,Healthy\n"))
