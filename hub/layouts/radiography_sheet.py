@@ -40,6 +40,8 @@ def read_origins(source: Source, name: str) -> dict[str, str]:
         StopIteration,
         OSError,
         SyntaxError,  # of the XML inside
+        TypeError,  # of elements with unexpected attributes
+        AttributeError,  # of a chart in place of a table
     ):
         raise UsageError(
             f"{name} is not an Excel sheet with the columns FILE NAME and URL. Delete it, or download it again."
