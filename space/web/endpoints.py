@@ -59,6 +59,8 @@ class Endpoints:
             A PNG file of the X-ray's size.
         """
         service = self._service(model)
+        if colours not in PALETTES:
+            raise refusal(f"There is no colour map {colours!r}. Choose one of {', '.join(PALETTES)}.")
         examined = self._examine(service, file, show_anyway)
         if label not in examined.scores:
             raise refusal(f"{service.name} has no class {label!r}. Its classes are {', '.join(examined.scores)}.")

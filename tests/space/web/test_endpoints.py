@@ -36,10 +36,12 @@ def test_a_doubted_image_is_refused_unless_the_answer_is_asked_for(endpoints, tm
 
 
 def test_a_map_has_the_size_of_the_image_and_a_class_of_the_model(endpoints, phantom):
-    plain = np.asarray(Image.open(phantom))
-    assert np.array_equal(np.asarray(endpoints.explain(str(phantom), "NORMAL", 0, "inferno", False))[..., 0], plain)
+    pixels = np.asarray(Image.open(phantom))
+    assert np.array_equal(np.asarray(endpoints.explain(str(phantom), "NORMAL", 0, "inferno", False))[..., 0], pixels)
     with pytest.raises(gr.Error, match=r"no class 'COVID'\. Its classes are NORMAL, PNEUMONIA"):
         endpoints.explain(str(phantom), "COVID", 1, "inferno", False)
+    with pytest.raises(gr.Error, match=r"no colour map None\. Choose one of "):
+        endpoints.explain(str(phantom), "NORMAL", 1, None, False)  # as a request with null has it
 
 
 def test_a_batch_is_a_table_and_a_file_of_it(endpoints, phantom):
