@@ -81,17 +81,17 @@ def test_a_folder_converted_anew_is_read_anew(kaggle_folder, tmp_path):
     def validation(seed: int) -> tuple[list[str], list[str], str]:
         convert(kaggle_folder, tmp_path / "out", Options(fractions=Fractions(seed=seed), audit=False))
         data = load_data(str(tmp_path / "out"))
-        plain = load_dataset(str(tmp_path / "out"))
+        rows = load_dataset(str(tmp_path / "out"))
         shutil.rmtree(tmp_path / "out")
-        return list(data.splits["validation"]["source"]), list(plain["validation"]["source"]), data.fingerprint
+        return list(data.splits["validation"]["source"]), list(rows["validation"]["source"]), data.fingerprint
 
-    found = []
+    runs = []
     for seed in (0, 1):
-        ours, plain, fingerprint = validation(seed)
-        assert ours == plain
-        found.append((ours, fingerprint))
-    assert found[0][0] != found[1][0]
-    assert found[0][1] != found[1][1]
+        ours, theirs, fingerprint = validation(seed)
+        assert ours == theirs
+        runs.append((ours, fingerprint))
+    assert runs[0][0] != runs[1][0]
+    assert runs[0][1] != runs[1][1]
 
 
 def test_without_audit_the_splits_are_the_same_and_the_card_says_what_is_missing(leaky_source, leaky_dataset, tmp_path):

@@ -65,9 +65,9 @@ def test_a_label_that_one_set_does_not_know_is_no_conflict():
         ]
 
     def conflicts(ours: list[str], theirs: list[str]) -> int:
-        found = compare(items(*ours), items(*theirs), images.__getitem__, images.__getitem__)
-        assert found["exact"] == 3
-        return found["conflicts"]
+        shared = compare(items(*ours), items(*theirs), images.__getitem__, images.__getitem__)
+        assert shared["exact"] == 3
+        return shared["conflicts"]
 
     assert conflicts(["Viral Pneumonia", "Normal", "Normal"], ["PNEUMONIA", "NORMAL", "normal"]) == 0
     assert conflicts(["Viral Pneumonia", "Normal", "Normal"], ["PNEUMONIA", "NORMAL", "PNEUMONIA"]) == 1

@@ -25,17 +25,17 @@ def summaries(n: int, framed: bool) -> tuple[list, list[str]]:
 
 
 def test_a_frame_that_gives_the_class_away_is_measured_and_warned_of():
-    found = measure_shortcuts(*summaries(80, framed=True), list(range(80)))
-    assert found["outer frame"]["auroc"]["ill"] > 0.95
-    assert found["outer frame"]["chance"] == 0.5
-    assert any("outer frame" in sentence for sentence in warnings_of(found))
+    shortcuts = measure_shortcuts(*summaries(80, framed=True), list(range(80)))
+    assert shortcuts["outer frame"]["auroc"]["ill"] > 0.95
+    assert shortcuts["outer frame"]["chance"] == 0.5
+    assert any("outer frame" in sentence for sentence in warnings_of(shortcuts))
 
 
 def test_classes_that_differ_in_nothing_are_at_chance():
-    found = measure_shortcuts(*summaries(80, framed=False), list(range(80)))
-    for cue, measured in found.items():
+    shortcuts = measure_shortcuts(*summaries(80, framed=False), list(range(80)))
+    for cue, measured in shortcuts.items():
         assert 0.25 < measured["auroc"]["ill"] < 0.75, cue
-    assert warnings_of(found) == []
+    assert warnings_of(shortcuts) == []
 
 
 def test_too_few_groups_are_not_measured():

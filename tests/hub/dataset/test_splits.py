@@ -30,8 +30,8 @@ def test_the_first_fold_is_scikit_learns(seed, n, classes, n_groups, folds):
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     expected = [test for _, test in splitter.split(labels, labels, groups)]
     for taken in (1, 2):
-        found = first_folds(labels.tolist(), groups.tolist(), folds, taken, seed)
-        assert found == sorted(np.concatenate(expected[:taken]).tolist())
+        chosen = first_folds(labels.tolist(), groups.tolist(), folds, taken, seed)
+        assert chosen == sorted(np.concatenate(expected[:taken]).tolist())
 
 
 def assign(
@@ -42,11 +42,11 @@ def assign(
 
 def test_without_splits_everything_is_split_80_10_10_by_group():
     images = records(400, per_group=2)
-    found = assign(images)
-    assert Counter(found.splits) == {"train": 320, "validation": 40, "test": 40}
-    assert not found.official_test
+    assigned = assign(images)
+    assert Counter(assigned.splits) == {"train": 320, "validation": 40, "test": 40}
+    assert not assigned.official_test
     splits_of = {}
-    for image, split in zip(images, found.splits, strict=True):
+    for image, split in zip(images, assigned.splits, strict=True):
         splits_of.setdefault(image.group, set()).add(split)
     assert all(len(splits) == 1 for splits in splits_of.values())
 
@@ -83,13 +83,13 @@ def leaky() -> tuple[list[Record], Copies]:
 
 @pytest.mark.parametrize("official", [True, False])
 def test_leaks_are_found_and_take_no_part_in_new_splits(leaky, official):
-    found = assign(*leaky, official=official)
-    assert found.leaks == {0: "exact copy", 1: "near copy", 2: "patient"}
-    assert found.official_test
-    assert found.shared_keys == 0
-    assert found.splits[40:] == ["test"] * 10
-    assert found.splits[:3] == ["train"] * 3
-    assert found.splits.count("validation") == (0 if official else 4)
+    assigned = assign(*leaky, official=official)
+    assert assigned.leaks == {0: "exact copy", 1: "near copy", 2: "patient"}
+    assert assigned.official_test
+    assert assigned.shared_keys == 0
+    assert assigned.splits[40:] == ["test"] * 10
+    assert assigned.splits[:3] == ["train"] * 3
+    assert assigned.splits.count("validation") == (0 if official else 4)
 
 
 def test_kept_leaks_are_split_like_the_others(leaky):

@@ -37,8 +37,8 @@ def test_a_zip_gives_the_same_records_as_its_folder(tmp_path):
         for path in sorted((tmp_path / "in").rglob("*")):
             archive.write(path, path.relative_to(tmp_path / "in"))
     archive = Zip(tmp_path / "x.zip")
-    found, root, tree = recognise(archive)
-    assert found.records(archive, tree, root) == read(tmp_path / "in")[1]
+    layout, root, tree = recognise(archive)
+    assert layout.records(archive, tree, root) == read(tmp_path / "in")[1]
 
 
 def test_an_unknown_folder_is_refused_with_what_was_looked_for_and_found(tmp_path):

@@ -13,8 +13,8 @@ from tests.phantoms import write_images
 def read(folder, layout: str | None = None) -> tuple[str, list[Record]]:
     """Name of the recognised layout, and its records."""
     source = open_source(str(folder))
-    found, root, tree = recognise(source, layout)
-    return found.name, found.records(source, tree, root)
+    recognised, root, tree = recognise(source, layout)
+    return recognised.name, recognised.records(source, tree, root)
 
 
 def by_class(records: list[Record]) -> dict:

@@ -23,11 +23,11 @@ def folders(tmp_path, monkeypatch):
 
 
 def test_folders_and_pinned_repositories_are_taken(folders):
-    found = parse_model_ids(f" a, owner/some-model@{SHA} ,{folders / 'b'},")
-    assert found == [ModelId("a"), ModelId("owner/some-model", SHA), ModelId(str(folders / "b"))]
-    assert [one.shown for one in found] == ["a", "owner/some-model@0123456", "b"]
-    assert found[0].link == "`a`"
-    assert found[1].link == f"[`owner/some-model@0123456`](https://huggingface.co/owner/some-model/tree/{SHA})"
+    models = parse_model_ids(f" a, owner/some-model@{SHA} ,{folders / 'b'},")
+    assert models == [ModelId("a"), ModelId("owner/some-model", SHA), ModelId(str(folders / "b"))]
+    assert [one.shown for one in models] == ["a", "owner/some-model@0123456", "b"]
+    assert models[0].link == "`a`"
+    assert models[1].link == f"[`owner/some-model@0123456`](https://huggingface.co/owner/some-model/tree/{SHA})"
 
 
 @pytest.mark.parametrize(
