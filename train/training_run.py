@@ -86,7 +86,9 @@ def specify(args: Namespace) -> RunSpec:
 
 def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | None:
     """Train, evaluate and write the run's files; returns the results on the main process."""
-    recipe, main = run.recipe, accelerator.is_main_process
+    recipe, main, alone = run.recipe, accelerator.is_main_process, run.processes == 1
+    if not alone:  # a process that waits for the others would not get to a handler
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threads = use_all_cores()
     set_seed(run.seed)
     # A checkpoint brings all weights: those that the run began with may be out of reach by now.
@@ -106,9 +108,6 @@ def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | 
     accelerator.init_trackers("tensorboard" if recipe.training.tracker == "tensorboard" else "chest-xray")
     if main:
         print_plan(run, splits, accelerator.device)
-    alone = run.processes == 1
-    if not alone:  # a process that waits for the others would not get to a handler
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with ShutdownSignal() if alone else nullcontext(lambda: 0) as interrupted:
         inputs = TrainingInputs(
             recipe, model, splits, normalise, run.folder, run.seed, run.max_steps, run.identity,
