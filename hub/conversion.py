@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from hub.auditing.audit_file import Conversion
 from hub.auditing.dataset_card import write_card
 from hub.auditing.report import audit, write_audit
 from hub.auditing.summary import summarise_conversion
@@ -91,9 +92,8 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
     with written_whole(output) as folder:
         _write_rows(folder, maker, images, options.workers)
         _write_quarantine(folder, read.unreadable + maker.bad_masks)
-        facts = _facts(listing, read, assigned, maker, options)
-        facts |= {"names_hidden": private and not options.keep_names, "names_kept": private and options.keep_names}
-        report = audit(images, copies, facts, full=options.audit) | {"looked_at": "source"}
+        made = _conversion(listing, read, assigned, maker, options, private)
+        report = audit(images, copies, made, full=options.audit) | {"looked_at": "source"}
         report |= {"with_samples": options.with_samples} if options.audit else {}
         write_audit(folder, report, images, copies, read.pixels if options.audit else None, options.with_samples)
         write_card(folder, report)
@@ -128,26 +128,30 @@ def _write_quarantine(folder: Path, unreadable: list[tuple[str, XrayError]]) -> 
         table.writerows([name, error.code, str(error)] for name, error in unreadable)
 
 
-def _facts(listing: Listing, read: SourceImages, assigned: SplitAssignment, maker: RowMaker, options: Options) -> dict:
+def _conversion(
+    listing: Listing, read: SourceImages, assigned: SplitAssignment, maker: RowMaker, options: Options, private: bool
+) -> Conversion:
     """What audit.json and the card say of how the dataset was made."""
     layout = listing.layout
-    return {
-        "layout": layout.name,
-        "link": layout.link,
-        "about": layout.about,
-        "patient_rule": layout.patient_rule,
-        "labels": read.labels,
-        "renamed_labels": options.labels or {},
-        "official_splits": options.official,
-        "official_test": assigned.official_test,
-        "fractions": {"validation": options.fractions.validation, "test": options.fractions.test},
-        "seed": options.fractions.seed,
-        "size": options.size,
-        "leaks": dict(sorted(Counter(assigned.leaks.values()).items())),
-        "shared_keys": assigned.shared_keys,
-        "leaks_kept": options.keep_leaks,
-        "quarantined": dict(sorted(Counter(error.code for _, error in read.unreadable).items())),
-        "bad_masks": len(maker.bad_masks),
-        "masks": maker.mask_counts,
-        "outside_layout": listing.outside,
-    }
+    return Conversion(
+        layout=layout.name,
+        link=layout.link,
+        about=layout.about,
+        patient_rule=layout.patient_rule,
+        labels=read.labels,
+        renamed_labels=options.labels or {},
+        official_splits=options.official,
+        official_test=assigned.official_test,
+        fractions={"validation": options.fractions.validation, "test": options.fractions.test},
+        seed=options.fractions.seed,
+        size=options.size,
+        leaks=dict(sorted(Counter(assigned.leaks.values()).items())),
+        shared_keys=assigned.shared_keys,
+        leaks_kept=options.keep_leaks,
+        quarantined=dict(sorted(Counter(str(error.code) for _, error in read.unreadable).items())),
+        bad_masks=len(maker.bad_masks),
+        masks=maker.mask_counts,
+        outside_layout=listing.outside,
+        names_hidden=private and not options.keep_names,
+        names_kept=private and options.keep_names,
+    )

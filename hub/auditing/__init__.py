@@ -1,4 +1,4 @@
 """What is wrong with a dataset: shortcuts to the label, figures, and the card that says so.
 
-May import: space, train.common, train.data, hub.layouts, hub.dataset.
+May import: space, space.results, train.common, train.data, hub.layouts, hub.dataset.
 """

@@ -1,7 +1,9 @@
 """What an audit does: read a stored dataset, look for copies, compare it with others, write what was found."""
 
+from dataclasses import asdict
 from pathlib import Path
 
+from hub.auditing.audit_file import read_earlier_audit
 from hub.auditing.dataset_card import write_card
 from hub.auditing.report import audit, compare, write_audit
 from hub.auditing.summary import summarise_audit
@@ -33,16 +35,16 @@ def audit_dataset(
     if any(other.folder.resolve() == dataset.folder.resolve() for other in others):
         raise UsageError(f"--against names {name} itself. Give other datasets.")
     folder = dataset.output(output)
-    earlier = dataset.report()
+    earlier = read_earlier_audit(dataset.folder)
     images = dataset.images(workers)
     copies = find_copies([image.summary.fingerprint for image in images], dataset.pixels)
-    report = audit(images, copies, earlier.get("conversion", {}))
+    report = audit(images, copies, earlier.conversion)
     # What a conversion dropped is not in the dataset any more: its own audit is the only witness.
-    report |= {key: earlier[key] for key in ("dropped", "kept_leaks") if key in earlier}
-    report["against"] = earlier.get("against", {}) | _compare_all(dataset, images, others, workers)
+    report |= {"dropped": earlier.dropped, "kept_leaks": earlier.kept_leaks}
+    report["against"] = asdict(earlier)["against"] | _compare_all(dataset, images, others, workers)
     report |= {"looked_at": "stored", "with_samples": with_samples}
     write_audit(folder, report, images, copies, dataset.pixels, with_samples)
-    if report["conversion"].get("layout") in LAYOUTS and folder == dataset.folder:
+    if earlier.conversion and earlier.conversion.layout in LAYOUTS and folder == dataset.folder:
         write_card(folder, report)
     print(summarise_audit(folder, report))
 

@@ -9,6 +9,7 @@ from huggingface_hub import DatasetCardData
 
 from hub.layouts.base import Layout
 from hub.layouts.registry import LAYOUTS
+from space.errors import UsageError
 from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
 
@@ -22,6 +23,9 @@ def write_card(folder: Path, report: dict) -> None:
     Args:
         folder: Dataset folder.
         report: The content of its audit.json, with a `conversion` section.
+
+    Raises:
+        UsageError: The files of a split are not where a conversion writes them.
     """
     layout = LAYOUTS[report["conversion"]["layout"]]
     text = render_template(
@@ -59,10 +63,16 @@ def _problems(layout: Layout, report: dict) -> list[str]:
 
 
 def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData:
-    """What the Hub reads. The sizes also tell `load_dataset` one version of a folder from another."""
+    """What the Hub reads. The sizes also tell `load_dataset` one version of a folder from another.
+
+    Raises:
+        UsageError: The files of a split are not where a conversion writes them.
+    """
     splits = SplitDict()
     for name in report["counts"]:
         files = [pq.ParquetFile(path) for path in sorted(folder.glob(f"data/{name}-*.parquet"))]
+        if not files:
+            raise UsageError(f"{folder} has images of split {name} elsewhere than in data/{name}-*.parquet. Move them.")
         n_bytes = sum(f.metadata.row_group(g).total_byte_size for f in files for g in range(f.num_row_groups))
         splits.add(SplitInfo(name, n_bytes, sum(file.metadata.num_rows for file in files)))
     info = DatasetInfo(

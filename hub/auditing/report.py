@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from hub.auditing.audit_file import Conversion
 from hub.dataset.image_summary import AuditedImage
 from train.common.atomic_output import write_text_whole
 from train.data.dataset import SPLITS
@@ -17,13 +19,13 @@ from train.data.duplicates import Copies, find_copies, group_pairs, merge_groups
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def audit(images: Sequence[AuditedImage], copies: Copies, conversion: dict, full: bool = True) -> dict:
+def audit(images: Sequence[AuditedImage], copies: Copies, conversion: Conversion | None, full: bool = True) -> dict:
     """Write up what is known of a dataset.
 
     Args:
         images: Its images, dropped ones too.
         copies: Which of them are copies of each other.
-        conversion: How the dataset was made; {} where that is not known.
+        conversion: How the dataset was made; None where that is not known.
         full: Also measure what takes time: shortcuts, distributions.
 
     Returns:
@@ -44,7 +46,7 @@ def audit(images: Sequence[AuditedImage], copies: Copies, conversion: dict, full
         "dropped": [_entry(image) for image in images if image.dropped],
         "kept_leaks": [_entry(image) | {"leak": image.leak} for image in images if image.leak and not image.dropped],
         "against": {},
-        "conversion": conversion,
+        "conversion": asdict(conversion) if conversion else {},
     }
     return report | (_shortcuts(images, groups) | _distributions(kept) if full else {})
 

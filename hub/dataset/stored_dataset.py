@@ -1,7 +1,6 @@
 """A dataset folder or repository, read image by image for the audit."""
 
 import bisect
-import json
 import threading
 from functools import partial
 from pathlib import Path
@@ -89,21 +88,6 @@ class StoredDataset:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def report(self) -> dict:
-        """The dataset's own audit.json, {} if it has none.
-
-        Raises:
-            UsageError: It is damaged, or another program's.
-        """
-        path = self.folder / "audit.json"
-        try:
-            report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except ValueError:
-            report = None
-        if not _is_report(report):
-            raise UsageError(f"{path} is damaged or another program's. Delete it, or convert the dataset again.")
-        return report
-
     def images(self, workers: int | None) -> list[AuditedImage]:
         """Read every image.
 
@@ -124,46 +108,43 @@ class StoredDataset:
 
     def _records(self) -> list[Record]:
         records = []
-        for file, split in zip(self._files, self._splits, strict=True):
-            for row in file.read(self._columns).to_pylist():
-                source = row.get("source") or f"{split}/{len(records)}"
+        for where, (number, _) in enumerate(self._groups):
+            split = self._splits[number]
+            for row in self._row_group(where, self._columns).to_pylist():
                 label = self._labels[row["label"]] if row["label"] in range(len(self._labels)) else UNLABELLED
-                facts = {"origin": row.get("origin")}
-                records.append(Record("", source, split, label, row.get("patient"), facts=facts))
+                # Other people's datasets may number their patients and files.
+                patient, source, origin = (_text(row.get(name)) for name in ("patient", "source", "origin"))
+                source = source or f"{split}/{len(records)}"
+                records.append(Record("", source, split, label, patient, facts={"origin": origin}))
         return records
+
+    def _row_group(self, where: int, columns: list[str]) -> pa.Table:
+        number, group = self._groups[where]
+        try:
+            return self._files[number].read_row_group(group, columns)
+        except (pa.ArrowException, OSError) as error:
+            raise UsageError(f"{self.name} contains a damaged parquet file: {first_line(error)}") from None
 
     def _bytes(self, index: int) -> bytes:
         where = bisect.bisect_right(self._starts, index) - 1
         with self._lock:  # one file is not for several readers at a time
-            recent = self._recent
-            if recent is None or recent[0] != where:
-                number, group = self._groups[where]
-                recent = (where, self._files[number].read_row_group(group, ["image"])["image"])
-                self._recent = recent
-        image = recent[1][index - self._starts[where]].as_py()
+            if self._recent is None or self._recent[0] != where:
+                self._recent = (where, self._row_group(where, ["image"])["image"])
+            column = self._recent[1]
+        image = column[index - self._starts[where]].as_py()
         if not image or image["bytes"] is None:
             raise XrayError(ErrorCode.MISSING, "This row contains no image.")
         return image["bytes"]
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _split_of(file: Path) -> str:
     """The split of `train-00000-of-00001.parquet`, or of `train/0000.parquet`."""
     name = file.stem.split("-")[0]
     return name if name in SPLITS or file.parent.name not in SPLITS else file.parent.name
-
-
-def _is_report(report: object) -> bool:
-    """Whether the content of an audit.json has the parts that an audit takes over."""
-    if not isinstance(report, dict):
-        return False
-    conversion, against = report.get("conversion", {}), report.get("against", {})
-    if not isinstance(conversion, dict) or not isinstance(against, dict):
-        return False
-    if conversion and not {"layout", "leaks", "leaks_kept", "labels"} <= conversion.keys():
-        return False
-    return isinstance(conversion.get("layout", ""), str) and all(
-        isinstance(shared, dict) and {"exact", "near", "conflicts"} <= shared.keys() for shared in against.values()
-    )
 
 
 def _download(repo: str) -> Path:

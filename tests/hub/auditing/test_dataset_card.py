@@ -7,6 +7,7 @@ from huggingface_hub import DatasetCard
 
 from hub.auditing.dataset_card import write_card
 from hub.layouts.registry import LAYOUTS
+from space.errors import UsageError
 from tests.hub.converted import report_of
 
 MOST_LINES, WIDTH = 25, 120  # of what a reader needs first; a longer line counts as several
@@ -68,3 +69,10 @@ def test_details_are_folded_and_markdown_is_whole(dataset_folder):
         assert not rows or (len(rows) == len(lines) and len({line.count("|") for line in rows}) == 1), block
     assert "\n\n\n" not in card
     assert "None" not in card
+
+
+def test_a_split_whose_files_lie_elsewhere_has_no_card(phantoms):
+    path = next(phantoms.glob("data/test-*"))
+    path.rename(phantoms / path.name)
+    with pytest.raises(UsageError, match=r"images of split test elsewhere than in data/test-\*\.parquet"):
+        write_card(phantoms, report_of(phantoms))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
 from hub.audit import main
 from hub.dataset.stored_dataset import StoredDataset
@@ -18,22 +18,15 @@ from tests.hub.pushing import push
 from tests.hub_state import COMMIT, Repository
 from train.data.dataset import SPLITS, load_data
 
-AUDITS = {
-    "audit is a list": "[]",
-    "comparisons are a list": '{"against": [1]}',
-    "comparisons are numbers": '{"against": {"other": 1}}',
-    "conversion is incomplete": '{"conversion": {"layout": "image-folder"}}',
-    "layout is a list": '{"conversion": {"layout": ["a"], "leaks": {}, "leaks_kept": false, "labels": {}}}',
-}
-
 
 def broken(folder: Path, how: str) -> Path:
     """A copy of a dataset folder, broken in some way."""
     if how == "cut parquet":
         path = next(folder.glob("data/*.parquet"))
         path.write_bytes(path.read_bytes()[:500])
-    elif how in AUDITS:
-        (folder / "audit.json").write_text(AUDITS[how])
+    elif how == "damaged page":
+        path = next(folder.glob("data/train*.parquet"))
+        path.write_bytes(b"PAR1" + bytes(40) + path.read_bytes()[44:])
     elif how == "odd schema":
         for path in folder.glob("data/*.parquet"):
             pq.write_table(pq.read_table(path).replace_schema_metadata({b"huggingface": b'{"info": null}'}), path)
@@ -57,13 +50,24 @@ def broken(folder: Path, how: str) -> Path:
 
 @pytest.mark.parametrize(
     "how",
-    ["cut parquet", "odd schema", "images are texts", "one file without labels", "no images", *AUDITS],
+    ["cut parquet", "damaged page", "odd schema", "images are texts", "one file without labels", "no images"],
 )
 def test_a_broken_dataset_is_one_clear_error(leaky_dataset, tmp_path, how):
     shutil.copytree(leaky_dataset, tmp_path / "broken")
     done = call(main, broken(tmp_path / "broken", how))
     assert done.returncode in (1, 2)
     assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_numbered_patients_and_files_are_read_as_texts(leaky_dataset, tmp_path):
+    dataset = load_dataset(str(leaky_dataset))["test"].select(range(4))
+    for column, values in (("patient", [0, 1, None, 1]), ("source", [0, 7, None, 9])):
+        dataset = dataset.remove_columns(column).add_column(column, values)
+    (tmp_path / "data").mkdir()
+    dataset.to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
+    records = [image.record for image in StoredDataset(str(tmp_path)).images(1)]
+    assert [record.patient for record in records] == ["0", "1", None, "1"]
+    assert [record.source for record in records] == ["0", "7", "test/2", "9"]
 
 
 def test_a_dataset_as_the_hub_stores_it(leaky_dataset, tmp_path):
