@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo setup test test-fast lint format screenshots clean
 
-demo: setup  ## the web demo on http://127.0.0.1:7860, with the bundled model
+demo: $(VENV)/.demo-setup  ## the web demo on http://127.0.0.1:7860, with the bundled model
 	$(BIN)/python app.py
 
 setup: $(VENV)/.setup  ## create .venv and install what the project needs
@@ -38,7 +38,11 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps make the second run fast, and a changed requirements file installs again.
-$(VENV)/.setup: requirements.txt | $(BIN)/pip
+$(VENV)/.demo-setup: space/requirements.txt | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r space/requirements.txt
+	@touch $@
+
+$(VENV)/.setup: requirements.txt $(VENV)/.demo-setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

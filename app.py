@@ -16,12 +16,11 @@ from space.web.settings import Settings, read_port, read_settings
 from space.web.uploads import prepare
 
 
-def build_demo(models: Sequence[ModelId], trust_remote_code: bool, settings: Settings):
+def build_demo(models: Sequence[ModelId], settings: Settings):
     """Load models and build the page around them.
 
     Args:
         models: Where they are; the first is chosen when the page opens.
-        trust_remote_code: Whether chest CNNs among them may run their code.
         settings: Limits.
 
     Returns:
@@ -31,24 +30,18 @@ def build_demo(models: Sequence[ModelId], trust_remote_code: bool, settings: Set
         UsageError: A model cannot be loaded.
     """
     # Imported here, because that takes seconds, and mistakes on the command line are reported before.
-    import torch
-
     from space.web.page import build_ui
     from space.web.service import ModelService
 
-    services = [ModelService.load(model, trust_remote_code, settings) for model in models]
-    if all(service.classifier.backend != "torch" for service in services):
-        torch.set_num_threads(1)  # torch has little left to do, and its waiting threads take the cores from OpenVINO
-    return build_ui(services, settings)
+    return build_ui([ModelService.load(model, settings) for model in models], settings)
 
 
-def launch(demo, settings: Settings, port: int | None) -> None:
+def launch(demo, settings: Settings, port: int) -> None:
     """Serve the page until the process ends."""
     from space.web.middleware import Gateway
     from space.web.theme import CSS, build_theme
 
-    # Without `server_port`, gradio would silently take the next free port instead of the one that was set. No history
-    # of runs: uploads are X-rays, which must not stay in a visitor's browser.
+    # No history of runs: uploads are X-rays, which must not stay in a visitor's browser.
     demo.launch(
         server_port=port,
         max_file_size=settings.limits.max_bytes,
@@ -71,15 +64,15 @@ def main() -> None:
         "(default: the environment variable MODEL_ID, or the bundled model)",
     )
     args = parser.parse_args()
-    settings, port = read_settings(), read_port()
-    models, trust_remote_code = choose_models(args.model)
+    settings = read_settings()
+    models, port = choose_models(args.model), read_port()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordinary end, which deletes the uploads
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it when it is imported
     sys.modules.setdefault("matplotlib", None)  # gradio would import it while the first visitor waits
     # gr.Image decodes a pasted image before our reader sees it. Pillow refuses images of twice this many pixels.
     Image.MAX_IMAGE_PIXELS = settings.max_pixels // 2
     prepare()
-    launch(build_demo(models, trust_remote_code, settings), settings, port)
+    launch(build_demo(models, settings), settings, port)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 python -m hub.verify FOLDER
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -12,9 +13,17 @@ from torch import Tensor
 from transformers import pipeline
 
 from space.errors import ChestXrayError, CommandParser, run_cli
-from space.inference.backends import TOLERANCE
-from space.inference.classifier import Classifier
+from space.inference.classifier import TOLERANCE, Classifier
 from space.results.results_file import Results, read_results
+from train.models import modeling_chest_cnn
+from train.models.graph import check_graph
+from train.models.load import load_saved
+
+CODE = Path(modeling_chest_cnn.__file__)
+AUTO_MAP = {
+    "AutoConfig": f"{CODE.stem}.ChestCnnConfig",
+    "AutoModelForImageClassification": f"{CODE.stem}.ChestCnnForImageClassification",
+}
 
 
 def verify_model(folder: Path) -> None:
@@ -26,7 +35,7 @@ def verify_model(folder: Path) -> None:
     """
     results = read_results(folder / "results.json")
     golden = load_file(folder / "golden.safetensors")
-    classifier = Classifier.load(folder, trust_remote_code=True)  # this project's own, unchanged code alone
+    classifier = Classifier.load(folder)
     if classifier.labels != results.labels:
         raise ChestXrayError(f"config.json has the labels {classifier.labels}, but the run recorded {results.labels}.")
     images = [Image.fromarray(pixels[0].numpy()) for pixels in golden["pixels"]]
@@ -39,16 +48,31 @@ def verify_model(folder: Path) -> None:
     recorded = results.guard.threshold if results.guard else None
     if not (threshold == recorded or (threshold and recorded and abs(threshold - recorded) <= TOLERANCE * recorded)):
         raise ChestXrayError(f"guard.safetensors has the threshold {threshold}, but the run recorded {recorded}.")
+    _check_code(folder, results)
+    model, processor = load_saved(folder)
+    check_graph(folder, model, processor)
+    pixel_values = processor([image.convert("RGB") for image in images], return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
-        logits = classifier.model(pixel_values=classifier.preprocess(images)).logits
+        logits = model.eval()(pixel_values=pixel_values).logits
     _compare(logits, golden["logits"], "the outputs of transformers differ from the recorded ones")
     _check_pipeline(folder, images, golden["logits"].softmax(dim=1), results)
     if not results.remote_code:
-        _check_timm(folder, classifier.preprocess(images), golden["logits"], results.labels)
+        _check_timm(folder, pixel_values, golden["logits"], results.labels)
+
+
+def _check_code(folder: Path, results: Results) -> None:
+    """A repository may bring this project's own, unchanged code for a chest CNN, and no other."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    expected = AUTO_MAP if results.remote_code else None
+    if config.get("auto_map") != expected:
+        raise ChestXrayError(f"config.json has the auto_map {config.get('auto_map')}; it must be {expected}.")
+    path = folder / CODE.name
+    if results.remote_code and not (path.is_file() and path.read_bytes() == CODE.read_bytes()):
+        raise ChestXrayError(f"{path} is not this project's {CODE.name}. Copy that file there, or train again.")
 
 
 def _check_pipeline(folder: Path, images: list[Image.Image], expected: Tensor, results: Results) -> None:
-    classify = pipeline("image-classification", model=str(folder), trust_remote_code=results.remote_code)
+    classify = pipeline("image-classification", model=str(folder))
     for image, scores in zip(images, expected, strict=True):
         answers = {answer["label"]: answer["score"] for answer in classify(image, top_k=None)}
         if answers.keys() != set(results.labels):

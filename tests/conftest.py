@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+import numpy as np
+import onnx
 import pytest
 from filelock import FileLock
 
@@ -37,6 +40,7 @@ os.environ |= {
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hub.conversion import convert
+from space.inference.graph import FILE as GRAPH_FILE
 from tests.fork_server import ENVIRONMENT, Process, server_for
 from tests.phantoms import write_kaggle_tree
 
@@ -191,6 +195,17 @@ def three_classes(tmp_path_factory) -> Path:
         export_graph(model, processor, folder)
 
     return made_once(tmp_path_factory, "three", make)
+
+
+def with_damaged_weights(model: Path, folder: Path) -> Path:
+    """Copy a model whose graph gets logits that are not numbers; returns `folder`."""
+    shutil.copytree(model, folder)
+    graph = onnx.load(folder / GRAPH_FILE)
+    weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    values = np.full(weights.dims, np.nan, np.float32)
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    onnx.save(graph, folder / GRAPH_FILE)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -217,12 +217,20 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, required=True, help="CSV file to write; must not exist")
     parser.add_argument("--revision", help="branch, tag or commit of MODEL on the Hub")
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run the code that MODEL brings, if it is an unchanged network of this project",
-    )
     return parser.parse_args()
+
+
+def _load(name: str, revision: str | None) -> "Classifier":
+    """Load a model; one without a graph is exported first."""
+    from space.inference.classifier import Classifier, MissingGraphError
+
+    try:
+        return Classifier.load(name, revision)
+    except MissingGraphError:
+        from train.export import exported_copy
+
+        print(f"{name} has no graph, so it is exported first", flush=True)
+        return Classifier.load(exported_copy(name, revision))
 
 
 def main() -> None:
@@ -231,13 +239,11 @@ def main() -> None:
     check_output(args.output)
     check_model(args.model, "MODEL")
     check_source(args.source)
-    from space.inference.classifier import Classifier
-
-    classifier = Classifier.load(args.model, args.revision, args.trust_remote_code)
+    classifier = _load(args.model, args.revision)
     started = time.perf_counter()
     tally = predict_to_csv(classifier, args.source, args.output)
     rate = tally.total / (time.perf_counter() - started)
-    print(f"{tally.total:,} images, {tally.unreadable:,} unreadable ({rate:.0f} images/s, {classifier.backend})")
+    print(f"{tally.total:,} images, {tally.unreadable:,} unreadable ({rate:.0f} images/s)")
     for split, labelled in tally.labelled.items():
         if labelled:  # for each split, because the model was trained on one of them
             accuracy = f"{tally.correct[split] / labelled:.4f} by the highest probability"

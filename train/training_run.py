@@ -27,7 +27,7 @@ from train.engine.shutdown import ShutdownSignal
 from train.engine.trainer import Trainer
 from train.engine.training_inputs import TrainingInputs
 from train.evaluation.external_set import load_external
-from train.models.chest_cnns import CHEST_CNNS, default_init
+from train.models.chest_cnns import default_init
 from train.models.factory import build, save
 from train.models.preprocessing import normalisation
 from train.report.finish import finish_run, hide_hostname
@@ -126,9 +126,7 @@ def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | 
 def print_next_steps(args: Namespace) -> None:
     """Print the commands that use the run."""
     run = shlex.quote(str(args.output))
-    own_code = args.recipe.model.architecture in CHEST_CNNS  # which nothing runs unasked
-    option, variable = (" --trust-remote-code", "TRUST_REMOTE_CODE=1 ") if own_code else ("", "")
     print("\nnext:")
-    print(f"  predict  python -m train.predict {run} IMAGES --output predictions.csv{option}")
-    print(f"  serve    {variable}python app.py --model {run}")
+    print(f"  predict  python -m train.predict {run} IMAGES --output predictions.csv")
+    print(f"  serve    python app.py --model {run}")
     print(f"  share    python -m hub.push model {run} USER/NAME")

@@ -28,7 +28,7 @@ PUBLISHED = {
             "modeling_chest_cnn.py",
         ),
         *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"),
-        *("golden.safetensors", "guard.safetensors"),
+        *("onnx/model.onnx", "golden.safetensors", "guard.safetensors"),
         *("predictions.csv", "classification_report.csv", "confusion_matrix.csv", "history.csv"),
         *("tensorboard/*events.out.tfevents.*", "figures/mistakes.png", "figures/learning_curves.png"),
         *("figures/confusion_matrix.png", "figures/roc.png", "figures/precision_recall.png"),

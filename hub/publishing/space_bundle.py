@@ -8,16 +8,16 @@ from huggingface_hub import RepoCard
 
 from hub.publishing.allowlist import Contents
 from space.errors import UsageError
+from space.inference.classifier import GOLDEN_FILE
+from space.inference.graph import FILE as GRAPH_FILE
+from space.inference.guard import FILE as GUARD_FILE
 from space.results.results_file import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE_CARD = ROOT / "space" / "README.md"
 BUNDLED = ROOT / "space" / "default-model"
-# What a Space reads of a model repository; the last two are there for chest CNNs.
-FETCHED = (
-    *("config.json", "model.safetensors", "guard.safetensors", "README.md", "results.json"),
-    *("preprocessor_config.json", "modeling_chest_cnn.py"),
-)
+# What a Space reads of a model repository.
+FETCHED = (GRAPH_FILE, GOLDEN_FILE, GUARD_FILE, "config.json", "README.md", "results.json")
 PIN = "model.json"  # tells app.py which model to load, and which commit of it
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -34,9 +34,14 @@ def build_bundle(source: Path, folder: Path) -> Contents:
         All files of it.
 
     Raises:
-        UsageError: The run has not been pushed.
+        UsageError: The run has no graph, or has not been pushed.
     """
     results, pin = read_results(source / "results.json"), pin_of(source)
+    if not (source / GRAPH_FILE).is_file():
+        raise UsageError(
+            f"{source} has no {GRAPH_FILE}, which a Space computes with. Run `python -m train.export {source} --output "
+            "FOLDER`, and push that folder."
+        )
     shutil.copy2(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "space", folder / "space", ignore=NOT_COPIED)
     shutil.copy2(ROOT / "space" / "requirements.txt", folder)
@@ -46,8 +51,7 @@ def build_bundle(source: Path, folder: Path) -> Contents:
         card.data["models"] = [pin["model"]]
         needed = [name for name in FETCHED if (source / name).is_file()]
         card.data["preload_from_hub"] = [f"{pin['model']} {','.join(needed)} {pin['revision']}"]
-        text = json.dumps(pin | {"trust_remote_code": results.remote_code})
-        (folder / PIN).write_text(f"{text}\n", encoding="utf-8")
+        (folder / PIN).write_text(f"{json.dumps(pin)}\n", encoding="utf-8")
     if "/" in results.dataset.name:
         card.data["datasets"] = [results.dataset.name]
     (folder / "README.md").write_text(str(card), encoding="utf-8")

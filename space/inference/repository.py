@@ -38,6 +38,16 @@ def check_model(name: str, what: str) -> None:
         raise UsageError(f"{what} {name}: no config.json. Give a folder with config.json and model.safetensors.")
 
 
+def commit_of(name: str, revision: str | None) -> str | None:
+    """The commit SHA that a revision of a repository stands for now; None for a folder.
+
+    Raises:
+        ChestXrayError: See `get_file`.
+    """
+    path = get_file(name, "config.json", revision)
+    return None if Path(name).is_dir() else path.parent.name  # the cache keeps files below snapshots/COMMIT/
+
+
 def get_file(name: str, file: str, revision: str | None = None, kind: str = "model") -> Path:
     """A file of a repository.
 

@@ -7,7 +7,7 @@ import gradio as gr
 from PIL import Image
 
 from space.errors import XrayError
-from space.inference.gradcam import PALETTES
+from space.inference.heatmap import PALETTES
 from space.web.batch import header, open_batch, rows, save_table
 from space.web.service import ExaminedImage, ModelService, refusal
 from space.web.settings import Settings

@@ -39,19 +39,18 @@ class ModelId:
         return f"[`{self.shown}`]({HUB}/{self.name}/tree/{self.revision})" if self.revision else f"`{self.shown}`"
 
 
-def choose_models(text: str | None) -> tuple[list[ModelId], bool]:
-    """Decide which models to serve, and whether code of chest CNNs among them may run (`TRUST_REMOTE_CODE=1`).
+def choose_models(text: str | None) -> list[ModelId]:
+    """Decide which models to serve.
 
     Args:
         text: See `parse_model_ids`; None: `MODEL_ID`, else what model.json pins, else the bundled model.
     """
-    trusted = os.environ.get("TRUST_REMOTE_CODE") == "1"
     if chosen := text or os.environ.get("MODEL_ID"):
-        return parse_model_ids(chosen), trusted
+        return parse_model_ids(chosen)
     if PIN.is_file():
         pin = json.loads(PIN.read_text(encoding="utf-8"))
-        return [ModelId(pin["model"], pin["revision"])], pin["trust_remote_code"]
-    return [ModelId(str(BUNDLED))], trusted
+        return [ModelId(pin["model"], pin["revision"])]
+    return [ModelId(str(BUNDLED))]
 
 
 def parse_model_ids(text: str) -> list[ModelId]:

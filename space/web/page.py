@@ -5,7 +5,7 @@ from functools import partial
 
 import gradio as gr
 
-from space.inference.gradcam import PALETTES
+from space.inference.heatmap import PALETTES
 from space.web.batch import header
 from space.web.endpoints import add_endpoints
 from space.web.events import Handlers, class_choices

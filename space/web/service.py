@@ -14,8 +14,8 @@ from space.imaging.archives import ImageFile
 from space.imaging.xray import read_xray
 from space.inference.classifier import Classifier
 from space.inference.classify import ClassifiedImage, classify_files
-from space.inference.gradcam import overlay
 from space.inference.guard import Doubt
+from space.inference.heatmap import overlay
 from space.inference.operating_point import OperatingPoint, decide
 from space.web.model_choice import ModelId
 from space.web.model_facts import ModelFacts
@@ -71,13 +71,13 @@ class ModelService:
         self.name = facts.model.shown
 
     @classmethod
-    def load(cls, model: ModelId, trust_remote_code: bool, settings: Settings) -> "ModelService":
+    def load(cls, model: ModelId, settings: Settings) -> "ModelService":
         """Load a model and what its repository says of it.
 
         Raises:
             UsageError: See `Classifier.load`.
         """
-        classifier = Classifier.load(model.name, model.revision, trust_remote_code)
+        classifier = Classifier.load(model.name, model.revision)
         return cls(classifier, ModelFacts.load(model, classifier.labels), settings)
 
     def classify(self, files: Sequence[ImageFile]) -> list[ClassifiedImage | XrayError]:
@@ -98,8 +98,7 @@ class ModelService:
             raise result
         output = result.output
         scores = dict(zip(self.classifier.labels, output.probabilities.tolist(), strict=True))
-        maps = self.classifier.maps(output)
-        return ExaminedImage(self.name, result.image, scores, maps, output.doubt, result.image.size)
+        return ExaminedImage(self.name, result.image, scores, output.maps, output.doubt, result.image.size)
 
     def verdict(self, examined: ExaminedImage, anyway: bool, texts: Texts) -> str:
         """What the scores say and decide, and how often such scores were right; or why no answer is shown."""

@@ -2,12 +2,14 @@
 
 import importlib.util
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from space.errors import UsageError
 from space.imaging.xray import Limits
 
+PORT = "7860"  # gradio's
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -40,18 +42,27 @@ class Settings:
         return Limits(self.max_upload_mb * 10**6, self.max_pixels)
 
 
-def read_port(environment: Mapping[str, str] = os.environ) -> int | None:
-    """The port that is set, if any; checks what gradio would answer with a traceback.
+def read_port(environment: Mapping[str, str] = os.environ) -> int:
+    """The port to serve at; gradio would answer a mistake with a traceback, and a port in use with another one.
 
     Raises:
-        UsageError: `GRADIO_SERVER_PORT` is not a port, or `GRADIO_MCP_SERVER` needs a package that is not installed.
+        UsageError: `GRADIO_SERVER_PORT` is not a port, or it is in use, or `GRADIO_MCP_SERVER` needs a package that is
+            not installed.
     """
     if environment.get("GRADIO_MCP_SERVER", "").lower() == "true" and not importlib.util.find_spec("mcp"):
         raise UsageError("GRADIO_MCP_SERVER needs the package mcp: pip install 'gradio[mcp]'.")
-    port = environment.get("GRADIO_SERVER_PORT")
-    if port is not None and not (port.isdecimal() and 0 < int(port) < 2**16):
-        raise UsageError(f"GRADIO_SERVER_PORT={port!r}: it must be a port number, 1 to 65535.")
-    return None if port is None else int(port)
+    text, host = environment.get("GRADIO_SERVER_PORT", PORT), environment.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    if not (text.isdecimal() and 0 < int(text) < 2**16):
+        raise UsageError(f"GRADIO_SERVER_PORT={text!r}: it must be a port number, 1 to 65535.")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, int(text)), family=family).close()
+    except OSError as error:
+        raise UsageError(
+            f"the page cannot be served at {host}:{text} ({error.strerror}). Another page may be running there: stop "
+            "it, or choose another port with the environment variable GRADIO_SERVER_PORT."
+        ) from None
+    return int(text)
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

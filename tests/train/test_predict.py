@@ -4,17 +4,15 @@ import csv
 import itertools
 import os
 import re
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file, save_file
 
 from space.errors import ChestXrayError, UsageError, run_cli
 from space.inference.classifier import Classifier
 from space.inference.operating_point import decide
-from tests.conftest import DEFAULT_MODEL, run_python
+from tests.conftest import DEFAULT_MODEL, run_python, with_damaged_weights
 from tests.train.sources import BAD, GOOD, scores
 from train.data.find_images import SourceImage
 from train.predict import main, predict, predict_to_csv
@@ -62,10 +60,7 @@ def test_images_are_asked_for_only_a_little_ahead(bundled, image_folder):
 
 
 def test_a_file_that_cannot_be_read_or_has_no_answer_is_a_row(image_folder, three_classes, tmp_path):
-    damaged = shutil.copytree(three_classes, tmp_path / "damaged")
-    weights = load_file(damaged / "model.safetensors")
-    bias = next(name for name in weights if name.endswith("classifier.bias"))
-    save_file(weights | {bias: np.full_like(weights[bias], np.nan)}, damaged / "model.safetensors", {"format": "pt"})
+    damaged = with_damaged_weights(three_classes, tmp_path / "damaged")
     (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
     images = [SourceImage("a", tmp_path / "circle.png"), SourceImage("b", image_folder / GOOD[0])]
     circle, unanswered = predict(Classifier.load(damaged), images)

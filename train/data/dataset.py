@@ -4,10 +4,12 @@ import hashlib
 import io
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+import numpy as np
 from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -16,6 +18,7 @@ from yaml import YAMLError
 
 from space.cache import cache_folder
 from space.errors import UsageError, check_local, first_line
+from space.imaging.xray import read_xray
 from space.inference.repository import find_file
 from space.results.training_records import AuditSummary, DatasetRecord
 
@@ -100,6 +103,18 @@ def commonest_size(split: datasets.Dataset) -> str:
     sizes = Counter(Image.open(io.BytesIO(file["bytes"]) if file["bytes"] else file["path"]).size for file in files)
     (width, height), n = sizes.most_common(1)[0]
     return f"{width} x {height} ({n:,} of {len(split):,})"
+
+
+def some_images(splits: Mapping[str, datasets.Dataset]) -> list[Image.Image]:
+    """A few radiographs of the validation split as they were stored, mode "L", evenly spread.
+
+    Raises:
+        XrayError: One of them cannot be read.
+    """
+    encoded = splits["validation"].select_columns("image").cast_column("image", datasets.Image(decode=False))
+    rows = np.unique(np.linspace(0, len(encoded) - 1, 4).astype(int)).tolist()
+    stored = (encoded[row]["image"] for row in rows)
+    return [read_xray(image["bytes"] or image["path"]).image for image in stored]
 
 
 def content_digest(folder: Path) -> str | None:

@@ -1,12 +1,14 @@
 """A run folder's model, ready to be evaluated."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from train.data.pixel_cache import Normaliser
+from train.models.explained import ExplainedModel
 from train.models.load import load_saved
 from train.models.preprocessing import normalisation
 
@@ -24,6 +26,11 @@ class FinishedModel:
     model: nn.Module
     processor: object
     normalise: Normaliser
+
+    @cached_property
+    def explained(self) -> ExplainedModel:
+        """The same classifier, weights shared, with the maps that explain it."""
+        return ExplainedModel(self.model, self.processor).to(self.normalise.device)
 
 
 def load_finished(folder: Path, device: torch.device | None = None) -> FinishedModel:

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from space.inference.gradcam import split_network
 from space.inference.guard import Guard, Subspace, coarse_copy, thumbnail
 from train.data.pixel_cache import Normaliser, PixelDataset
+from train.models.explained import network_of
 
 BATCH_SIZE = 64
 MOST_IMAGES = 1000  # of the training split, evenly spread: a subspace needs no more
@@ -61,10 +61,10 @@ def describe(
 def _embeddings(
     model: nn.Module, pixels: PixelDataset, normalise: Normaliser, rows: np.ndarray
 ) -> Iterator[np.ndarray]:
-    features_of, _ = split_network(model.eval())
+    network = network_of(model.eval())
     for start in range(0, len(rows), BATCH_SIZE):
         batch = pixels.take(rows[start : start + BATCH_SIZE])
-        yield features_of(normalise(batch)).float().mean(dim=(2, 3)).cpu().numpy()
+        yield network.forward_features(normalise(batch)).float().mean(dim=(2, 3)).cpu().numpy()
 
 
 def _subspace(vectors: np.ndarray, axes: int) -> Subspace:

@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from space.inference.gradcam import class_activation_maps, network_of
 from space.results.evaluation_records import LungEnergy, RandomisedStage
 from train.data.lung_masks import MaskedImages
 from train.data.pixel_cache import Normaliser
 from train.evaluation.bootstrap import BootstrapClusters
 from train.evaluation.estimates import estimate_mean
+from train.models.explained import ExplainedModel
 
 BATCH_SIZE = 32
 SHUFFLES = 20  # other patients' maps that each mask is compared with
@@ -27,12 +27,13 @@ RANDOMISED_IMAGES = 128
 SEED = 0
 
 
-def maps_of(model: nn.Module, pixels: np.ndarray, normalise: Normaliser, relu: bool = True) -> Tensor:
+@torch.no_grad()
+def maps_of(explained: ExplainedModel, pixels: np.ndarray, normalise: Normaliser, relu: bool = True) -> Tensor:
     """Class activation maps of the class that the model finds most likely.
 
     Args:
-        model: Classifier in evaluation mode.
-        pixels: (N, H, W) uint8.
+        explained: The classifier.
+        pixels: (N, H, W) uint8, of the model's own size.
         normalise: Pixels -> the model's input.
         relu: Whether negative evidence is cut off, as Grad-CAM does.
 
@@ -42,24 +43,29 @@ def maps_of(model: nn.Module, pixels: np.ndarray, normalise: Normaliser, relu: b
     found = []
     for start in range(0, len(pixels), BATCH_SIZE):
         batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH_SIZE])).unsqueeze(1)
-        logits, maps = class_activation_maps(model, normalise(batch), relu)
-        found.append(maps[torch.arange(len(maps)), logits.argmax(dim=1)].cpu())
-    return torch.cat(found)
+        explanation = explained.explain(normalise(batch))
+        found.append(explanation.cams[torch.arange(len(batch)), explanation.logits.argmax(dim=1)].cpu())
+    maps = torch.cat(found)
+    return maps.clamp(min=0) if relu else maps
 
 
 def lung_energy(
-    model: nn.Module, images: MaskedImages, normalise: Normaliser, units: BootstrapClusters, labels: dict[str, int]
+    explained: ExplainedModel,
+    images: MaskedImages,
+    normalise: Normaliser,
+    units: BootstrapClusters,
+    labels: dict[str, int],
 ) -> LungEnergy:
     """The share of a map's energy that lies in the lungs, beside what would be there anyway.
 
     Args:
-        model: Classifier in evaluation mode.
+        explained: The classifier.
         images: Test images with masks.
         normalise: Pixels -> the model's input.
         units: What is resampled for intervals, of the same images.
         labels: {label: how many of the images it has}.
     """
-    maps = maps_of(model, images.pixels, normalise).double()
+    maps = maps_of(explained, images.pixels, normalise).double()
     whole = F.interpolate(maps[:, None], images.lung.shape[1:], mode="bilinear", align_corners=False)[:, 0].numpy()
     full = np.flatnonzero(whole.sum(axis=(1, 2)) > 0)
     counts = {"images": len(full), "empty": len(maps) - len(full), "labels": labels}
@@ -92,12 +98,12 @@ def _others(keys: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def weight_randomisation(
-    model: nn.Module, pixels: np.ndarray, normalise: Normaliser, units: BootstrapClusters
+    explained: ExplainedModel, pixels: np.ndarray, normalise: Normaliser, units: BootstrapClusters
 ) -> list[RandomisedStage]:
     """How alike maps stay while the network's stages are replaced by random ones, from the head down.
 
     Args:
-        model: Classifier in evaluation mode; is left as it is.
+        explained: The classifier; is left as it is.
         pixels: (N, H, W) uint8; up to 128 of them are taken, evenly spread.
         normalise: Pixels -> the model's input.
         units: What is resampled for intervals, of the same images.
@@ -109,14 +115,14 @@ def weight_randomisation(
     """
     rows = np.unique(np.linspace(0, len(pixels) - 1, min(RANDOMISED_IMAGES, len(pixels))).astype(int))
     chosen, kept = np.asarray(pixels[rows]), units.of_rows(rows)
-    trained = maps_of(model, chosen, normalise, relu=False).flatten(1).numpy()
-    network, found = copy.deepcopy(model), []
+    trained = maps_of(explained, chosen, normalise, relu=False).flatten(1).numpy()
+    randomised, found = copy.deepcopy(explained), []
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
-        for stage, modules in _stages(network):
+        for stage, modules in _stages(randomised.network):
             for module in modules:
                 module.reset_parameters()
-            other = maps_of(network, chosen, normalise, relu=False).flatten(1).numpy()
+            other = maps_of(randomised, chosen, normalise, relu=False).flatten(1).numpy()
             alike = np.array([_correlation(a, b) for a, b in zip(trained, other, strict=True)])
             found.append(RandomisedStage(stage=stage, correlation=estimate_mean(alike, kept)))
     return found
@@ -128,10 +134,10 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(spearmanr(first, second).statistic)
 
 
-def _stages(model: nn.Module) -> list[tuple[str, list[nn.Module]]]:
+def _stages(network: nn.Module) -> list[tuple[str, list[nn.Module]]]:
     """Modules with weights of their own, in groups named by the first two parts of their names, the head first."""
     stages: dict[str, list[nn.Module]] = {}
-    for name, module in network_of(model).named_modules():
+    for name, module in network.named_modules():
         if hasattr(module, "reset_parameters") and next(module.parameters(recurse=False), None) is not None:
             stages.setdefault(".".join(name.split(".")[:2]), []).append(module)
     return list(reversed(stages.items()))

@@ -87,7 +87,11 @@ class ExplainedModel(nn.Module):
 
     def forward(self, pixels: Tensor) -> Explanation:
         """Explain radiographs of any size: (N, 1, H, W) uint8."""
-        return self.explain((resize(pixels, self.resizing) / 255 - self.mean) / self.std)
+        return self.explain_resized(resize(pixels, self.resizing))
+
+    def explain_resized(self, levels: Tensor) -> Explanation:
+        """Explain radiographs of the model's own size: (N, 1, size, size) float32, gray levels from 0 to 255."""
+        return self.explain((levels / 255 - self.mean) / self.std)
 
     def explain(self, pixel_values: Tensor) -> Explanation:
         """Explain what the model's image processor returns: (N, 3, size, size) float32."""
@@ -118,17 +122,15 @@ def explain_head(model: nn.Module, size: int) -> ExplainedHead:
     else:
         pool, layers = nn.AdaptiveAvgPool2d(1), [network.get_classifier()]
     was_training = network.training
-    with torch.no_grad():
-        noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-        features = network.eval().forward_features(noise.to(next(network.parameters()).device))
-        expected = network.forward_head(features)
-    network.train(was_training)
+    noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     try:
-        head = ExplainedHead(pool, layers, features.shape[1])
         with torch.no_grad():
-            fits = torch.allclose(head(features)[0], expected, rtol=1e-4, atol=1e-5)
+            features = network.eval().forward_features(noise.to(next(network.parameters()).device))
+            head = ExplainedHead(pool, layers, features.shape[1])
+            fits = torch.allclose(head(features)[0], network.forward_head(features), rtol=1e-4, atol=1e-5)
     except (RuntimeError, AttributeError, IndexError):  # a layer of another kind, or features of another shape
         fits = False
+    network.train(was_training)
     if not fits:
         raise UsageError(
             f"{type(network).__name__} cannot be explained: Grad-CAM of all classes needs a network that averages its "

@@ -12,10 +12,10 @@ from torch import nn
 from transformers import PilBackend
 
 from space.errors import UsageError, first_line
-from space.inference.gradcam import network_of
 from train.common.arguments import IMAGENET, SCRATCH
 from train.config.recipe import ModelRecipe
 from train.models.chest_cnns import CHEST_CNNS, default_init
+from train.models.explained import explain_head, network_of
 from train.models.load import load_saved
 from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 from train.models.pretrained import load_start
@@ -37,12 +37,14 @@ def build(recipe: ModelRecipe, labels: list[str], init: str | None = None):
         A `TimmWrapperForImageClassification` or `ChestCnnForImageClassification`, and its image processor.
 
     Raises:
-        UsageError: The architecture or the starting weights do not exist or do not fit.
+        UsageError: The architecture or the starting weights do not exist or do not fit, or the architecture cannot be
+            explained (see `train.models.explained`).
         ChestXrayError: The Hub could not be reached for the starting weights.
     """
     make = _build_chest_cnn if recipe.architecture in CHEST_CNNS else _build_timm
     model, processor = make(recipe, labels, default_init(recipe.architecture) if init is None else init)
     model.config.problem_type = "single_label_classification"
+    explain_head(model, recipe.image_size)  # refuses what could not be exported once it is trained
     return model, processor
 
 

@@ -6,8 +6,8 @@ from timm.models import group_parameters
 from torch import nn
 
 from space.errors import UsageError
-from space.inference.gradcam import network_of
 from train.config.recipe import Trainable
+from train.models.explained import network_of
 from train.models.modeling_chest_cnn import ChestCnnForImageClassification
 
 TRAINABLE = get_args(Trainable)
@@ -21,11 +21,10 @@ def freeze(model: nn.Module, trainable: str) -> None:
         model: A model that `build` made.
         trainable: One of `TRAINABLE`. "head": the last linear layer, or all dense layers of a chest CNN. "last-stage":
             also what timm counts as the last stage of the features (MobileNetV2: the last block stage with conv_head
-            and its norm; DenseNet: the last dense block and norm; a transformer: its last block), or the last
-            convolution block of a chest CNN.
+            and its norm; DenseNet: the last dense block and norm), or the last convolution block of a chest CNN.
 
     Raises:
-        UsageError: `trainable` is none of these, or timm does not name this architecture's stages.
+        UsageError: `trainable` is none of these.
     """
     if trainable not in TRAINABLE:
         raise UsageError(f"trainable = {trainable!r}; it must be one of: {', '.join(TRAINABLE)}.")
@@ -44,10 +43,6 @@ def _parameters(model: nn.Module, trainable: str) -> list[nn.Parameter]:
         return [parameter for stage in stages for parameter in stage.parameters()]
     if trainable == "head":
         return list(net.get_classifier().parameters())
-    if not hasattr(net, "group_matcher"):
-        raise UsageError(
-            f"timm does not name the stages of {model.config.architecture}; use trainable = 'head' or 'all'."
-        )
     # timm's last group is the head with whatever follows the stages, such as a norm; the one before, the last stage.
     groups = group_parameters(net, net.group_matcher(coarse=True), return_values=True)
     return [parameter for group in sorted(groups)[-2:] for parameter in groups[group]]

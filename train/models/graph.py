@@ -13,12 +13,13 @@ import onnx
 import onnxruntime
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from space.errors import ChestXrayError
-from space.inference.graph import FILE, INPUT, Graph, Metadata, Outputs
+from space.inference.graph import FILE, INPUT, RESIZED, Graph, Metadata, Outputs
 from train.models.explained import ExplainedModel
 from train.models.golden import golden_pixels
+from train.models.pillow_resize import resize
 
 OPSET = 18
 LONGEST_SIDE, LARGEST_BATCH = 20_000, 1024  # bounds of the export's symbolic sizes
@@ -48,12 +49,16 @@ def export_graph(model: nn.Module, processor, folder: Path, images: Sequence[Ima
         ChestXrayError: The graph computes something else than the model.
     """
     explained = ExplainedModel(model, processor)
-    labels = [model.config.id2label[number] for number in range(model.config.num_labels)]
-    metadata = Metadata(labels, explained.resizing, hash_of(folder / "model.safetensors"))
+    metadata = Metadata(labels_of(model), explained.resizing, hash_of(folder / "model.safetensors"))
     path = folder / FILE
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(_export(explained, metadata).SerializeToString())
     check_graph(folder, model, processor, images)
+
+
+def labels_of(model: nn.Module) -> list[str]:
+    """A model's class names in the order of its logits."""
+    return [model.config.id2label[number] for number in range(model.config.num_labels)]
 
 
 def hash_of(weights: Path) -> str:
@@ -64,7 +69,7 @@ def hash_of(weights: Path) -> str:
 
 def _export(explained: ExplainedModel, metadata: Metadata) -> onnx.ModelProto:
     """Export to ONNX with a batch and images of any size."""
-    network = copy.deepcopy(explained)
+    network = _WithResized(copy.deepcopy(explained))
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # the export takes half as long
@@ -82,16 +87,29 @@ def _export(explained: ExplainedModel, metadata: Metadata) -> onnx.ModelProto:
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=list(Outputs._fields),
+            output_names=[*Outputs._fields, RESIZED],
             dynamic_shapes={"pixels": sizes},
             external_data=False,
             verbose=False,
         )
     graph = program.model_proto
+    del graph.graph.output[-1]  # the tensor keeps its name, by which the runtime finds it
     _forget_sources(graph)
     onnx.helper.set_model_props(graph, metadata.to_properties())
     onnx.checker.check_model(graph)
     return graph
+
+
+class _WithResized(nn.Module):
+    """The same model with one more output: the resized pixels."""
+
+    def __init__(self, explained: ExplainedModel):
+        super().__init__()
+        self.explained = explained
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        levels = resize(pixels, self.explained.resizing)
+        return *self.explained.explain_resized(levels), levels
 
 
 def _forget_sources(graph: onnx.ModelProto) -> None:
@@ -113,12 +131,14 @@ def check_graph(folder: Path, model: nn.Module, processor, images: Sequence[Imag
 
     Raises:
         UsageError: The folder has no graph, or OpenVINO cannot run it.
-        ChestXrayError: The graph was exported from other weights, holds operators that no network needs, or computes
-            something else than the model.
+        ChestXrayError: The graph has other labels or was exported from other weights, holds operators that no network
+            needs, or computes something else than the model.
     """
     path = folder / FILE
     served = Graph.load(path)
     _check_operators(path)
+    if served.metadata.labels != (labels := labels_of(model)):
+        raise ChestXrayError(f"{FILE} has the labels {served.metadata.labels}, but config.json has {labels}.")
     if served.metadata.weights != hash_of(folder / "model.safetensors"):
         raise ChestXrayError(f"{FILE} was exported from other weights than model.safetensors. Export it again.")
     options = onnxruntime.SessionOptions()

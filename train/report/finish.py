@@ -1,5 +1,6 @@
 """From trained weights to a finished run folder: calibration, operating point, and what shows a copy to be faithful."""
 
+import copy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from scipy.special import softmax
 
 from space.inference.operating_point import OperatingPoint
 from space.results.results_file import Results
+from train.data.dataset import some_images
 from train.data.pixel_cache import PixelDataset
 from train.engine.run_spec import RunSpec
 from train.engine.trainer import Fit
@@ -20,6 +22,7 @@ from train.evaluation.inference import predict_logits
 from train.evaluation.operating_point import choose_threshold
 from train.models.factory import classifier_layer, save
 from train.models.golden import write_golden
+from train.models.graph import export_graph
 from train.report.run_folder import EvaluationInputs, evaluate_run
 from train.report.training_record import record_training
 
@@ -39,6 +42,7 @@ def finish_run(
     task = _choose_on_validation(run, finished, pixels["validation"])
     finished.model.config.operating_point = asdict(task.point) if task.point else None
     save(finished.model, finished.processor, run.folder)
+    export_graph(copy.deepcopy(finished.model).cpu(), finished.processor, run.folder, some_images(run.data.splits))
     write_golden(run.folder / "golden.safetensors", finished.model, finished.normalise, run.recipe.model.image_size)
     (run.folder / "recipe.toml").write_text(run.recipe_text(), encoding="utf-8")
     training = record_training(run, fit, {name: len(split) for name, split in pixels.items()}, device)

@@ -5,19 +5,24 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import nn
 
-from space.inference.gradcam import overlay
+from space.inference.heatmap import overlay
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.evaluation.inference import SplitPredictions
 from train.evaluation.saliency_checks import maps_of
+from train.models.explained import ExplainedModel
 from train.report.figures import DPI, DrawnSplit
 
 MOST, COLUMNS, OPACITY = 12, 4, 0.5
 
 
 def draw_mistakes(
-    folder: Path, split: DrawnSplit, pixels: PixelDataset, model: nn.Module, normalise: Normaliser, publish: bool
+    folder: Path,
+    split: DrawnSplit,
+    pixels: PixelDataset,
+    explained: ExplainedModel,
+    normalise: Normaliser,
+    publish: bool,
 ) -> bool:
     """Write mistakes.png: images whose most likely class is wrong, the most probable first, beside their maps.
 
@@ -25,7 +30,7 @@ def draw_mistakes(
         folder: The run's figures. The file lies in `local/`, which is never published, unless `publish`.
         split: The split, and what the model answered.
         pixels: Its pixels.
-        model: The finished classifier.
+        explained: The finished classifier.
         normalise: Pixels -> the model's input.
         publish: Whether the images may be published with the run.
 
@@ -38,7 +43,7 @@ def draw_mistakes(
     if not len(rows):
         return False
     images = np.asarray(pixels.pixels[rows])
-    figure = _figure(split, rows, images, maps_of(model, images, normalise).numpy())
+    figure = _figure(split, rows, images, maps_of(explained, images, normalise).numpy())
     path = (folder if publish else folder / "local") / "mistakes.png"
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=DPI)

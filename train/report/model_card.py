@@ -86,7 +86,7 @@ def _front_matter(results: Results) -> ModelCardData:
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="image-classification",
-        tags=["medical", "chest-x-ray", *([] if results.remote_code else ["timm"]), name],
+        tags=["medical", "chest-x-ray", *([] if results.remote_code else ["timm"]), "onnx", name],
         datasets=on_hub or None,
         base_model=results.base_model,
         metrics=["accuracy", "roc_auc"],

@@ -112,7 +112,7 @@ def _draw(
     split, finished = DrawnSplit(name, inputs.task, answers), inputs.finished
     figures = save_figures(folder, history, split)
     publish = inputs.with_samples
-    return figures, draw_mistakes(folder, split, inputs.pixels[name], finished.model, finished.normalise, publish)
+    return figures, draw_mistakes(folder, split, inputs.pixels[name], finished.explained, finished.normalise, publish)
 
 
 def _check_on_test(
@@ -122,12 +122,13 @@ def _check_on_test(
     model, normalise, test, units = (
         inputs.finished.model, inputs.finished.normalise, inputs.pixels["test"], predictions.units,
     )  # fmt: skip
+    explained = inputs.finished.explained
     masked, energy = masked_images(test, inputs.data.splits["test"]), None
     if masked:
         counts = np.bincount(test.labels[masked.rows], minlength=len(inputs.task.labels)).tolist()
         labels = dict(zip(inputs.task.labels, counts, strict=True))
-        energy = lung_energy(model, masked, normalise, units.of_rows(masked.rows), labels)
-    randomised = weight_randomisation(model, test.pixels, normalise, units)
+        energy = lung_energy(explained, masked, normalise, units.of_rows(masked.rows), labels)
+    randomised = weight_randomisation(explained, test.pixels, normalise, units)
     shortcuts = shortcut_controls(model, test, masked, normalise, predictions)
     return Saliency(lung_energy=energy, randomisation=randomised), shortcuts
 

@@ -1,6 +1,7 @@
 """A Space as it is pushed: it starts from its own files alone and serves the pinned commit of the model."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_a_space_is_the_code_and_a_card_that_says_what_to_install_and_fetch(spac
     assert (data["sdk"], data["sdk_version"], data["app_file"]) == ("gradio", pins["gradio"], "app.py")
     assert data["models"] == ["someone/tiny"]
     assert data["preload_from_hub"] == [
-        f"someone/tiny config.json,model.safetensors,guard.safetensors,README.md,results.json {commit}"
+        f"someone/tiny onnx/model.onnx,golden.safetensors,guard.safetensors,config.json,README.md,results.json {commit}"
     ]
     assert data["license"] == "apache-2.0"
     assert (folder / "requirements.txt").read_text() == (REPOSITORY / "space" / "requirements.txt").read_text()
@@ -78,17 +79,18 @@ def test_a_run_that_was_not_pushed_makes_no_space(run, tmp_path):
         build_bundle(run, tmp_path)
 
 
-def test_the_pin_of_a_chest_cnn_allows_its_code(run, tmp_path):
-    for name in ("preprocessor_config.json", "modeling_chest_cnn.py"):
-        (run / name).touch()
-    results = json.loads((run / "results.json").read_text()) | {"remote_code": True}
-    (run / "results.json").write_text(json.dumps(results))
+def test_a_space_fetches_the_graph_of_a_run_and_neither_weights_nor_code(run, tmp_path):
     (run / "pushed.json").write_text(json.dumps({"repo": "someone/cnn", "commit": "0" * 40}))
     (tmp_path / "space").mkdir()
     build_bundle(run, tmp_path / "space")
-    pin = json.loads((tmp_path / "space" / "model.json").read_text())
-    always = "config.json,model.safetensors,guard.safetensors,README.md,results.json"
-    fetched = f"{always},preprocessor_config.json,modeling_chest_cnn.py"
+    assert json.loads((tmp_path / "space" / "model.json").read_text()) == {"model": "someone/cnn", "revision": "0" * 40}
+    fetched = "onnx/model.onnx,golden.safetensors,guard.safetensors,config.json,README.md,results.json"
     preloaded = RepoCard.load(tmp_path / "space" / "README.md").data["preload_from_hub"]
     assert preloaded == [f"someone/cnn {fetched} {'0' * 40}"]
-    assert pin == {"model": "someone/cnn", "revision": "0" * 40, "trust_remote_code": True}
+
+
+def test_a_run_without_a_graph_makes_no_space(run, tmp_path):
+    shutil.rmtree(run / "onnx")
+    (run / "pushed.json").write_text(json.dumps({"repo": "someone/cnn", "commit": "0" * 40}))
+    with pytest.raises(UsageError, match=r"python -m train\.export"):
+        build_bundle(run, tmp_path)

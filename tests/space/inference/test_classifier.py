@@ -3,13 +3,17 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import load_file, save_file
-from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessor
+from safetensors.numpy import load_file, save_file
+from transformers import pipeline
 
 from space.errors import UsageError
 from space.imaging.xray import read_xray
-from space.inference.classifier import Classifier
+from space.inference.classifier import Classifier, MissingGraphError
+from space.inference.graph import FILE as GRAPH_FILE
 from space.inference.operating_point import decide
+from tests.conftest import THREE_LABELS, run_python
+from tests.hub_server import serving
+from tests.hub_state import COMMIT
 from tests.phantoms import draw_phantom
 
 
@@ -28,24 +32,27 @@ def test_labels_and_operating_point_come_from_the_checkpoint(classifier):
     assert decide(scores, point, classifier.labels).tolist() == [1, 0]
 
 
-def test_examining_gives_the_probabilities_of_classify_and_a_map_per_class(classifier):
+def scores(classifier, images) -> np.ndarray:
+    return np.stack([output.probabilities for output in classifier.examine(images)])
+
+
+def test_an_answer_has_probabilities_and_a_map_of_every_class(classifier):
     random = np.random.default_rng(5)
     images = [draw_phantom(random, pneumonia=k > 0) for k in range(3)]
-    outputs = classifier.examine(images)
-    assert np.allclose([output.probabilities for output in outputs], classifier.probabilities(images), atol=1e-6)
-    for image, output in zip(images, outputs, strict=True):
-        maps = classifier.maps(output)
-        assert maps.shape[0] == 2
-        assert maps.ndim == 3
-        assert (maps >= 0).all()
-        assert np.allclose(maps, classifier.maps(classifier.examine([image])[0]), atol=1e-4)
+    for image, output in zip(images, classifier.examine(images), strict=True):
+        assert output.probabilities.sum() == pytest.approx(1, abs=1e-6)
+        assert output.maps.shape == (2, 2, 2)
+        assert (output.maps >= 0).all()
+        assert np.allclose(output.maps, classifier.examine([image])[0].maps, atol=1e-4)
 
 
-def test_a_batch_equals_its_images_one_by_one(classifier):
+def test_it_answers_as_pipeline_does(classifier, run_folder):
     random = np.random.default_rng(6)
     images = [draw_phantom(random, pneumonia=k % 2 == 0, width=100 + 7 * k) for k in range(4)]
-    one_by_one = np.concatenate([classifier.probabilities([image]) for image in images])
-    assert np.allclose(classifier.probabilities(images), one_by_one, atol=1e-5)
+    answers = pipeline("image-classification", model=str(run_folder))(images, top_k=None)
+    by_label = [{score["label"]: score["score"] for score in answer} for answer in answers]
+    expected = [[answer[label] for label in classifier.labels] for answer in by_label]
+    assert np.allclose(scores(classifier, images), expected, atol=1e-5)
 
 
 def test_16_bit_images_give_what_their_8_bit_original_gives(classifier, tmp_path):
@@ -55,33 +62,64 @@ def test_16_bit_images_give_what_their_8_bit_original_gives(classifier, tmp_path
     path = tmp_path / "deep.png"
     Image.fromarray(values.astype(np.uint16) * 16).save(path)
     assert np.allclose(
-        classifier.probabilities([read_xray(path).image]),
-        classifier.probabilities([Image.fromarray(stretched)]),
+        scores(classifier, [read_xray(path).image]),
+        scores(classifier, [Image.fromarray(stretched)]),
         atol=1e-6,
     )
 
 
-def test_a_model_that_cannot_be_loaded_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match=r"config\.json and model\.safetensors"):
+def test_a_folder_without_a_model_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"no config\.json"):
         Classifier.load(tmp_path)
 
 
-def test_a_damaged_or_headless_model_is_refused_instead_of_serving_random_weights(run_folder, tmp_path):
-    shutil.copytree(run_folder, tmp_path / "cut")
-    weights = tmp_path / "cut" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(UsageError):
-        Classifier.load(tmp_path / "cut")
-    shutil.copytree(run_folder, tmp_path / "headless")
-    weights = tmp_path / "headless" / "model.safetensors"
-    save_file({n: t for n, t in load_file(weights).items() if "classifier" not in n}, weights, {"format": "pt"})
-    with pytest.raises(UsageError, match="would be random"):
-        Classifier.load(tmp_path / "headless")
+def test_a_model_without_a_graph_is_told_how_to_get_one(run_folder, tmp_path):
+    shutil.copytree(run_folder, tmp_path / "run", ignore=shutil.ignore_patterns("onnx"))
+    with pytest.raises(MissingGraphError, match=r"python -m train\.export .*run --output FOLDER"):
+        Classifier.load(tmp_path / "run")
 
 
-def test_a_model_that_does_not_split_is_refused(tmp_path):
-    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], num_labels=2)
-    ResNetForImageClassification(config).save_pretrained(tmp_path)
-    ViTImageProcessor().save_pretrained(tmp_path)
-    with pytest.raises(UsageError, match="does not split"):
-        Classifier.load(tmp_path)
+def test_a_graph_of_another_model_is_refused(run_folder, three_classes, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    shutil.copyfile(three_classes / GRAPH_FILE, folder / GRAPH_FILE)
+    with pytest.raises(UsageError, match="golden"):
+        Classifier.load(folder)
+
+
+def test_a_graph_that_does_not_give_the_golden_outputs_is_refused(run_folder, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    golden = load_file(folder / "golden.safetensors")
+    golden["logits"] += 1e-2
+    save_file(golden, folder / "golden.safetensors")
+    with pytest.raises(UsageError, match=r"does not give the outputs that golden\.safetensors records"):
+        Classifier.load(folder)
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "\x00"])
+def test_a_config_that_is_not_json_is_a_usage_error(run_folder, tmp_path, content):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    (folder / "config.json").write_text(content)
+    with pytest.raises(UsageError, match=r"config\.json of .* cannot be read"):
+        Classifier.load(folder)
+
+
+def test_the_commit_of_a_repository_is_loaded_that_its_config_was_read_of(three_classes, tmp_path):
+    files = {f"user/three/{path.relative_to(three_classes)}": path.read_bytes() for path in three_classes.rglob("*.*")}
+    program = "from space.inference.classifier import Classifier; print(Classifier.load('user/three').labels)"
+    with serving(files) as endpoint:
+        environment = {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        done = run_python("-c", program, **environment, HF_HOME=str(tmp_path))
+    assert done.stdout.strip() == str(THREE_LABELS), done.stderr
+    assert [path.name for path in (tmp_path / "hub").glob("models--*/snapshots/*")] == [COMMIT]
+
+
+def test_nothing_of_torch_is_imported_and_nothing_is_reported(run_folder, tmp_path):
+    program = (
+        "import sys; from space.inference.classifier import Classifier; from PIL import Image;"
+        f"Classifier.load({str(run_folder)!r}).examine([Image.new('L', (90, 90))]);"
+        "heavy = ('torch', 'torchvision', 'timm', 'transformers', 'onnx', 'onnxruntime');"
+        "print([name for name in heavy if name in sys.modules], sys.modules['openvino_telemetry'])"
+    )
+    done = run_python("-c", program, HOME=str(tmp_path))
+    assert done.stdout.strip() == "[] None", done.stderr
+    assert not list(tmp_path.iterdir())

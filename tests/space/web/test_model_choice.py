@@ -17,7 +17,7 @@ def folders(tmp_path, monkeypatch):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.json").touch()
     monkeypatch.chdir(tmp_path)
-    for variable in ("MODEL_ID", "TRUST_REMOTE_CODE"):
+    for variable in ("MODEL_ID",):
         monkeypatch.delenv(variable, raising=False)
     return tmp_path
 
@@ -54,11 +54,10 @@ def test_what_is_not_pinned_or_not_clear_is_refused(folders, text, sentence):
 
 def test_the_argument_goes_before_the_environment_and_that_before_the_pin(folders, monkeypatch):
     monkeypatch.setattr(model_ids, "PIN", folders / "model.json")
-    assert choose_models(None) == ([ModelId(str(BUNDLED))], False)
-    pin = {"model": "owner/name", "revision": SHA, "trust_remote_code": True}
+    assert choose_models(None) == [ModelId(str(BUNDLED))]
+    pin = {"model": "owner/name", "revision": SHA, "trust_remote_code": True}  # as earlier versions wrote it
     (folders / "model.json").write_text(json.dumps(pin))
-    assert choose_models(None) == ([ModelId("owner/name", SHA)], True)
+    assert choose_models(None) == [ModelId("owner/name", SHA)]
     monkeypatch.setenv("MODEL_ID", "b")
-    assert choose_models(None) == ([ModelId("b")], False)
-    monkeypatch.setenv("TRUST_REMOTE_CODE", "1")
-    assert choose_models("a") == ([ModelId("a")], True)
+    assert choose_models(None) == [ModelId("b")]
+    assert choose_models("a") == [ModelId("a")]

@@ -1,9 +1,11 @@
 """Settings by environment variables."""
 
+import socket
+
 import pytest
 
 from space.errors import UsageError
-from space.web.settings import Settings, read_settings
+from space.web.settings import Settings, read_port, read_settings
 
 
 def test_variables_set_limits():
@@ -34,3 +36,17 @@ def test_what_makes_no_sense_is_a_usage_error(environment):
     (name,) = environment
     with pytest.raises(UsageError, match=name):
         read_settings(environment)
+
+
+def test_a_port_in_use_is_told_before_a_model_is_loaded():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        with pytest.raises(UsageError, match=f"cannot be served at 127.0.0.1:{port} .* choose another port"):
+            read_port({"GRADIO_SERVER_PORT": port})
+    assert read_port({"GRADIO_SERVER_PORT": port}) == int(port)
+
+
+@pytest.mark.parametrize("port", ["many", "0", "65536", "-1", "7860.0"])
+def test_what_is_no_port_is_a_usage_error(port):
+    with pytest.raises(UsageError, match="must be a port number"):
+        read_port({"GRADIO_SERVER_PORT": port})

@@ -12,7 +12,7 @@ from tests.train.engine.fixtures import finetune
 
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node", "2"]
 # No batch norm and no dropout: nothing in it depends on who computes what.
-WITHOUT_NORM = ["architecture=test_convnext", "optimizer=sgd", "epochs=2", "checkpoint_steps=5"]
+WITHOUT_NORM = ["architecture=test_nfnet", "optimizer=sgd", "epochs=2", "checkpoint_steps=5"]
 
 RANKS = """
 import hashlib, pathlib, sys

@@ -10,11 +10,11 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModelForImageClassification
 
-from space.inference.gradcam import class_activation_maps
 from tests.conftest import run_python
 from train.config.recipe import ModelRecipe
 from train.data.pixel_cache import Normaliser
 from train.models.chest_cnns import CHEST_CNNS
+from train.models.explained import ExplainedModel
 from train.models.factory import build, save
 from train.models.modeling_chest_cnn import ChestCnnConfig, ChestCnnForImageClassification
 from train.models.preprocessing import input_size, normalisation, resize
@@ -199,14 +199,16 @@ def test_resizing_and_normalising_are_what_the_saved_processor_says():
 
 @pytest.mark.parametrize("architecture", STUDIES)
 def test_gradcam_equals_a_full_backward_pass_at_the_layer_that_the_config_names(architecture):
-    model = built(architecture, size=64)[0].eval()
-    randomise_norms(model)
+    model, processor, _ = built(architecture, size=64)
+    randomise_norms(model.eval())
     with torch.no_grad():  # two opposite logits: where one has no map, the other one has
         nn.init.normal_(model.get_classifier().weight)
         model.get_classifier().weight[1] = -model.get_classifier().weight[0]
     inputs, kept = torch.rand(2, 3, 64, 64), []
-    logits, maps = class_activation_maps(model, inputs)
-    assert torch.equal(logits, model(pixel_values=inputs).logits)
+    with torch.no_grad():
+        logits, _, _, cams = ExplainedModel(model, processor).explain(inputs)
+    maps = cams.clamp(min=0)
+    assert torch.allclose(logits, model(pixel_values=inputs).logits, atol=1e-6)
     layer = model.get_submodule(model.config.gradcam_layer)
     handle = layer.register_forward_hook(lambda module, args, output: kept.append(output))
     full = model(pixel_values=inputs).logits
