@@ -25,7 +25,7 @@ def test_a_folder_gives_a_row_for_every_image_in_order(rows_of, image_folder, bu
             assert row["error"].endswith((".", "files."))
             assert {value for name, value in row.items() if name not in ("source", "label", "error")} == {""}
             continue
-        expected = bundled.probabilities([read_xray(image_folder / row["source"]).image])[0]
+        expected = bundled.examine([read_xray(image_folder / row["source"]).image])[0].probabilities
         assert scores(row) == pytest.approx(expected.tolist(), abs=1e-5)
         assert row["predicted"] == bundled.labels[int(expected.argmax())]
         assert row["error"] == ""

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from torch import nn
+from transformers import PilBackend
 
 from space.inference.operating_point import OperatingPoint
 from train.data.lung_masks import MaskedImages
@@ -13,6 +14,7 @@ from train.evaluation.calibration import Calibration
 from train.evaluation.evaluate_model import DecisionSpec
 from train.evaluation.inference import SplitPredictions
 from train.evaluation.metrics import ScoredImages
+from train.models.explained import ExplainedModel
 
 SIZE = 32
 NORMALISE = Normaliser(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), torch.device("cpu"))
@@ -56,16 +58,25 @@ class Looker(nn.Module):
             self.head.bias.copy_(20 * threshold * torch.tensor([1.0, -1.0]))
 
     def forward_features(self, pixel_values):
-        return self.pool(pixel_values[:, :1]) * self.where
+        return self.pool(pixel_values[:, :1]) * self.where / self.where.mean()
 
     def forward_head(self, features):
-        return self.head(features.sum(dim=(2, 3)) / self.where.sum())
+        return self.head(features.mean(dim=(2, 3)))
+
+    def get_classifier(self):
+        return self.head
 
     def forward(self, pixel_values):
         class Output:
             logits = self.forward_head(self.forward_features(pixel_values))
 
         return Output
+
+
+def explained(model: nn.Module) -> ExplainedModel:
+    """A network for images of `SIZE` pixels that `NORMALISE` prepares, with its maps."""
+    square = {"height": SIZE, "width": SIZE}
+    return ExplainedModel(model, PilBackend(size=square, resample=2, image_mean=[0.0] * 3, image_std=[1.0] * 3))
 
 
 def lungs(n: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.train.evaluation.fixtures import NORMALISE, SIZE, Looker, predictions, task
+from tests.train.evaluation.fixtures import NORMALISE, SIZE, Looker, explained, predictions, task
 from train.data.pixel_cache import PixelDataset
 from train.report import mistakes
 from train.report.figures import DrawnSplit
@@ -20,7 +20,7 @@ def drawn(tmp_path):
 
     def draw(publish: bool, answers=None) -> tuple[bool, list[str]]:
         split = DrawnSplit("test", task(), answers or predictions(0))
-        public = draw_mistakes(tmp_path, split, pixels, Looker(torch.ones(4, 4)), NORMALISE, publish)
+        public = draw_mistakes(tmp_path, split, pixels, explained(Looker(torch.ones(4, 4))), NORMALISE, publish)
         return public, sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png"))
 
     return draw
