@@ -56,7 +56,7 @@ def loaded(model: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
         for size in BATCH_SIZES:
             work = lambda size=size: list(transformers(files, batch_size=size))  # noqa: E731
             answers = timed(measured, f"pipeline, batches of {size}", work)
-        ours = timed(measured, f"predict ({classifier.backend})", lambda: list(predict(classifier, images)))
+        ours = timed(measured, "predict", lambda: list(predict(classifier, images)))
     theirs = [{answer["label"]: answer["score"] for answer in image} for image in answers]
     expected = np.array([[scores[label] for label in classifier.labels] for scores in theirs])
     difference = np.abs(np.array([one.probabilities for one in ours]) - expected).max()
