@@ -19,10 +19,11 @@ def graph(three_classes) -> Graph:
 
 
 def foreign_graph(path, properties: dict[str, str]) -> None:
-    """An ONNX file that copies its input, with these metadata."""
-    shape = ["batch", 1, 8, 8]
-    ends = [helper.make_tensor_value_info(name, TensorProto.UINT8, shape) for name in ("pixels", "logits")]
-    body = helper.make_graph([helper.make_node("Identity", ["pixels"], ["logits"])], "copy", ends[:1], ends[1:])
+    """An ONNX file with these metadata whose only output are the pixels themselves."""
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 1, 8, 8])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, 8, 8])
+    resized = helper.make_node("Cast", ["pixels"], ["resized"], to=TensorProto.FLOAT)
+    body = helper.make_graph([resized, helper.make_node("Neg", ["resized"], ["logits"])], "copy", [pixels], [logits])
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(model, properties)
     onnx.save(model, path)
@@ -65,7 +66,7 @@ def test_threads_get_their_own_answers(graph):
     [
         ({}, "not exported by this project"),
         ({"labels": "[", "resizing": "{}", "weights": "1"}, "malformed"),
-        (Metadata(["a", "b"], Resizing(10**3, 10**3), "0").to_properties(), "its outputs are"),
+        (Metadata(["a", "b"], Resizing(8, 8), "0").to_properties(), "its outputs are"),
     ],
 )
 def test_graphs_of_other_software_are_refused(properties, message, tmp_path):

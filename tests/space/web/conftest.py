@@ -19,5 +19,5 @@ def make_service(bundled):
 @pytest.fixture(scope="session")
 def models(make_service, three_classes):
     """The bundled model, and one with other labels, by their names."""
-    services = [make_service(), ModelService.load(ModelId(str(three_classes)), False, Settings())]
+    services = [make_service(), ModelService.load(ModelId(str(three_classes)), Settings())]
     return {service.name: service for service in services}

@@ -47,7 +47,7 @@ def untested(finished, tmp_path_factory) -> tuple[Path, Results]:
 
 def test_the_folder_holds_everything_and_results_json_what_was_returned(finished):
     names = {path.name for path in finished.run.folder.iterdir()}
-    assert names == FILES | {"config.json", "model.safetensors", "golden.safetensors", "recipe.toml"}
+    assert names == FILES | {"config.json", "model.safetensors", "golden.safetensors", "recipe.toml", "onnx"}
     assert read_results(finished.run.folder / "results.json") == finished.results
     figures = {path.name for path in (finished.run.folder / "figures").iterdir()}
     assert figures == {f"{name}.png" for name in finished.results.figures} | {"local"}
