@@ -123,13 +123,15 @@ def check_local(name: str, what: str) -> None:
         what: The option or thing that it was given for.
 
     Raises:
-        UsageError: `name` does not exist here, and cannot be a repository: it is not of the form OWNER/NAME, or it
-            points into a folder that is here.
+        UsageError: `name` is empty (which a path takes for the current folder), or does not exist here and cannot be
+            a repository: it is not of the form OWNER/NAME, or it points into a folder that is here.
     """
     path = Path(name)
-    if path.exists() or (REPOSITORY_NAME.fullmatch(name) and not path.parent.is_dir()):
+    if name and (path.exists() or (REPOSITORY_NAME.fullmatch(name) and not path.parent.is_dir())):
         return
-    raise UsageError(f"{what} {name}: no such file or folder. (A repository on the Hub is written OWNER/NAME.)")
+    raise UsageError(
+        f"{what} {name or repr(name)}: no such file or folder. (A repository on the Hub is written OWNER/NAME.)"
+    )
 
 
 def first_line(error: Exception) -> str:

@@ -33,8 +33,8 @@ def check_exists(source: str) -> None:
     Raises:
         UsageError: There is no such file or folder.
     """
-    if not source.startswith("kaggle:") and not Path(source).exists():
-        raise UsageError(f"{source} does not exist. Give a folder, a .zip file, or kaggle:OWNER/NAME.")
+    if not source or not (source.startswith("kaggle:") or Path(source).exists()):  # Path("") is the current folder
+        raise UsageError(f"{source or repr(source)} does not exist. Give a folder, a .zip file, or kaggle:OWNER/NAME.")
 
 
 def _download(slug: str) -> Path:

@@ -88,6 +88,8 @@ def test_a_mistyped_path_is_told_from_a_repository(tmp_path, monkeypatch):
     for name in ("nosuch", "runs/mistyped", "./nosuch", "a/b/c", "/nosuch", "owner/a name", "owner/ünicode"):
         with pytest.raises(UsageError, match=f"^--init {name}: no such file or folder"):
             check_local(name, "--init")
+    with pytest.raises(UsageError, match=r"^--init '': no such file or folder"):  # which Path takes for "."
+        check_local("", "--init")
 
 
 def test_sentences_name_the_limit_and_no_path():

@@ -71,6 +71,13 @@ def test_details_are_folded_and_markdown_is_whole(dataset_folder):
     assert "None" not in card
 
 
+def test_class_names_stay_inside_their_cells(phantoms):
+    card = card_of(phantoms, "image-folder", ["a|b", "two\nlines"])
+    assert "| a\\|b | 1,234 | 1,234 | 1,234 |" in card
+    assert "| two lines | 1,234 | 1,234 | 1,234 |" in card
+    assert "| cue | a\\|b | two lines |" in card
+
+
 def test_a_split_whose_files_lie_elsewhere_has_no_card(phantoms):
     path = next(phantoms.glob("data/test-*"))
     path.rename(phantoms / path.name)

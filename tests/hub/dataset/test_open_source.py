@@ -11,6 +11,11 @@ from tests.commands import call
 from tests.phantoms import write_images
 
 
+def test_an_empty_name_is_not_the_current_folder(tmp_path):
+    done = call(main, "", "--output", tmp_path / "out")
+    assert (done.returncode, done.stderr.partition(".")[0]) == (2, "error: '' does not exist")
+
+
 @pytest.mark.parametrize(
     ("source", "code", "says"),
     [
