@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path
 
-from space.errors import UsageError
+from huggingface_hub import RepoCard
+from yaml import YAMLError
+
+from space.errors import UsageError, first_line
 from space.results.results_file import read_results
 
 GIB = 2**30
@@ -125,13 +128,17 @@ def with_name(contents: Contents, repo: str, folder: Path) -> Contents:
         folder: Where the changed card is written.
 
     Raises:
-        UsageError: The card is not UTF-8 text.
+        UsageError: The card is not UTF-8 text, or its header is damaged.
     """
-    card = folder / "README.md"
+    source, card = contents.files["README.md"], folder / "README.md"
     try:
-        card.write_text(contents.files["README.md"].read_text(encoding="utf-8").replace(PLACEHOLDER, repo), "utf-8")
+        text = source.read_text(encoding="utf-8")
+        RepoCard(text)  # fails on a header that is no YAML
     except UnicodeDecodeError:
-        raise UsageError(f"{contents.files['README.md']} is not UTF-8 text.") from None
+        raise UsageError(f"{source} is not UTF-8 text.") from None
+    except (ValueError, YAMLError) as error:
+        raise UsageError(f"{source} has a damaged header: {first_line(error)}") from None
+    card.write_text(text.replace(PLACEHOLDER, repo), encoding="utf-8")
     return Contents(contents.files | {"README.md": card}, contents.left_out)
 
 

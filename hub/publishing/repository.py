@@ -20,7 +20,6 @@ from huggingface_hub import (
     snapshot_download,
 )
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-from yaml import YAMLError
 
 from hub.publishing.allowlist import Contents
 from hub.publishing.retry import LONGEST_SILENCE, explained, limit_silence, retry
@@ -170,7 +169,7 @@ def _validate_card(contents: Contents, target: Target) -> None:
         retry(lambda: card.validate(repo_type=target.kind))
     except JSONDecodeError:
         raise  # no answer of the Hub's
-    except (ValueError, YAMLError) as error:
+    except ValueError as error:
         raise ChestXrayError(f"the Hub refuses the card (README.md): {first_line(error)}") from None
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hub.publishing.allowlist import collect
+from hub.publishing.allowlist import collect, with_name
 from space.errors import UsageError
+from tests.hub.pushing import push
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,20 @@ def test_what_stays_here_is_left_out_without_a_word(run):
         *contents.left_out
     }
     assert not {*contents.left_out} & contents.files.keys()
+
+
+def test_the_cards_snippets_name_the_repository(run, tmp_path):
+    contents = with_name(collect(run, "model"), "someone/tiny", tmp_path)
+    text = contents.files["README.md"].read_text()
+    assert text == (run / "README.md").read_text().replace("DIR_OR_REPO", "someone/tiny")
+    assert 'model="someone/tiny"' in text
+
+
+@pytest.mark.parametrize(
+    ("card", "says"), [(b"\xff", "is not UTF-8 text"), (b"---\n{: [\n---\n# Title\n", "has a damaged header")]
+)
+def test_a_card_that_cannot_be_read_stops_the_push(run, card, says):
+    (run / "README.md").write_bytes(card)
+    done = push("model", run, "someone/tiny", "--dry-run")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: {run / 'README.md'} {says}")
