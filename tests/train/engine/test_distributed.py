@@ -2,12 +2,11 @@
 
 import json
 import socket
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.conftest import TINY_RECIPE, run_python
+from tests.conftest import TINY_RECIPE, run_python, start_python
 from tests.train.engine.fixtures import finetune
 
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node", "2"]
@@ -82,11 +81,12 @@ def test_every_process_ends_with_the_same_weights_and_statistics(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
 
-    def run(rank: str):  # as torchrun would start it
+    processes = []
+    for rank in "01":  # as torchrun would start them
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-        return run_python("-c", RANKS, tmp_path, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, **place)
-
-    with ThreadPoolExecutor(2) as pool:
-        for done in pool.map(run, "01"):
-            assert done.returncode == 0, done.stderr
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        with (tmp_path / f"errors{rank}").open("w") as errors:
+            processes.append(start_python("-c", RANKS, tmp_path, stdout=errors, stderr=errors, **place))
+    for rank, process in enumerate(processes):
+        assert process.wait(300) == 0, (tmp_path / f"errors{rank}").read_text()
     assert (tmp_path / "rank0").read_text() == (tmp_path / "rank1").read_text()
