@@ -4,9 +4,10 @@ import io
 import zipfile
 
 from space.errors import UsageError, XrayError
-from space.imaging.archives import Source
+from space.imaging.archives import DAMAGE, Source
 
-MAX_BYTES = 16 * 2**20  # the largest of the four, 10,192 rows, has well under 1 MiB
+# Of the file, and of its parts unpacked; the largest of the four sheets, 10,192 rows, has well under 1 MiB.
+MAX_BYTES, MAX_UNPACKED = 16 * 2**20, 256 * 2**20
 
 
 def read_origins(source: Source, name: str) -> dict[str, str]:
@@ -23,7 +24,11 @@ def read_origins(source: Source, name: str) -> dict[str, str]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        book = load_workbook(io.BytesIO(source.read(name, MAX_BYTES)), read_only=True, data_only=True)
+        file = io.BytesIO(source.read(name, MAX_BYTES))
+        with zipfile.ZipFile(file) as parts:
+            if sum(part.file_size for part in parts.infolist()) > MAX_UNPACKED:
+                raise ValueError("a bomb")
+        book = load_workbook(file, read_only=True, data_only=True)
         rows = book.worksheets[0].iter_rows(values_only=True)
         header = [str(cell or "").strip().upper() for cell in next(rows)]
         file_name, url = header.index("FILE NAME"), header.index("URL")
@@ -31,14 +36,12 @@ def read_origins(source: Source, name: str) -> dict[str, str]:
             str(row[file_name]).strip().lower(): str(row[url]).strip() for row in rows if row[file_name] and row[url]
         }
     except (
+        *DAMAGE,
         InvalidFileException,
-        zipfile.BadZipFile,
         XrayError,
         KeyError,
         IndexError,
-        ValueError,
         StopIteration,
-        OSError,
         SyntaxError,  # of the XML inside
         TypeError,  # of elements with unexpected attributes
         AttributeError,  # of a chart in place of a table
