@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="python -m hub.audit", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("dataset", help="dataset folder, or OWNER/NAME on the Hub")
-    add("--against", nargs="+", default=[], metavar="OTHER", help="other datasets to look for the same images in")
+    add("--against", nargs="+", default=[], metavar="OTHER", help="other datasets to search for the same images")
     add("--output", type=Path, help="folder for audit.json and figures (default: the dataset folder)")
     add("--workers", type=parse_count, help="images read at a time (default: one per core)")
     add("--with-samples", action="store_true", help="show single images in the card's figures")

@@ -66,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels", type=Path, help='TOML file: `"class" = "new name"` renames, `"class" = false` drops')
     add("--masks", type=Path, help="folder of lung masks with the same relative paths and names as the images")
     add("--workers", type=parse_count, help="files read at a time (default: one per core)")
-    add("--keep-leaks", action="store_true", help="keep train and validation images that the test split holds too")
+    add("--keep-leaks", action="store_true", help="keep training and validation images that leak into the test split")
     add("--keep-names", action="store_true", help="keep file names and patient keys of private folders")
-    add("--allow-bad", action="store_true", help="go on however many files cannot be read")
+    add("--allow-bad", action="store_true", help="continue however many files cannot be read")
     add("--no-audit", action="store_true", help="skip the shortcut probes and figures; the splits stay the same")
     add("--with-samples", action="store_true", help="show single images in the card's figures")
     return parser

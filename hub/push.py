@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="run folder, or dataset folder for a dataset")
     parser.add_argument("repo", metavar="USER/NAME", help="repository; created if it does not exist")
     parser.add_argument(
-        "--public", action="store_true", help="let everybody see it (datasets: only if the licence allows it)"
+        "--public", action="store_true", help="make the repository public (datasets: only if the licence allows it)"
     )
     parser.add_argument("--revision", metavar="BRANCH", help="push to this branch; created if it does not exist")
     parser.add_argument("--tag", help="tag the commit, for example v1")

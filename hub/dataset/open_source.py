@@ -43,7 +43,7 @@ def _download(slug: str) -> Path:
     except ImportError:
         raise UsageError(
             f"kaggle:{slug} needs the package kagglehub (pip install kagglehub). Or download the zip in a browser and "
-            "give that."
+            "give its path."
         ) from None
     from kagglehub.exceptions import (
         CredentialError,
@@ -61,7 +61,7 @@ def _download(slug: str) -> Path:
         raise ChestXrayError(
             f"Kaggle did not deliver {slug}: {first_line(error)} Check the name and the network. For some datasets you "
             "must accept the rules on kaggle.com and log in (`kaggle.json` or KAGGLE_API_TOKEN). Or download the zip "
-            "in a browser and give that."
+            "in a browser and give its path."
         ) from None
     except ValueError as error:
         raise UsageError(

@@ -56,7 +56,7 @@ def check_dataset(folder: Path, public: bool) -> None:
         if not files or any(of_file != rows.features for of_file in features) or len(rows) != n_rows:
             raise UsageError(
                 f"{folder}: card and files disagree about the columns, classes or size of split {split}. Run "
-                f"`python -m hub.audit {folder}` to write the card anew, or convert again."
+                f"`python -m hub.audit {folder}` to rewrite the card, or convert again."
             )
 
 

@@ -138,7 +138,7 @@ def _create(api: HfApi, target: Target) -> bool:
     info = _info(api, target)
     if info.private is False and not target.public:
         raise UsageError(
-            f"{target.repo} exists and is public, so everybody would see this. Add --public if you want that."
+            f"{target.repo} exists and is public, so anyone could see this. Add --public if you want that."
         )
     return info.private is False
 

@@ -109,7 +109,7 @@ def explained(repo: str, state: str = "Nothing was pushed") -> Iterator[None]:
         if error.errno not in FULL_DISK:
             raise
         raise ChestXrayError(
-            f"{os.strerror(error.errno)} ({tempfile.gettempdir()}). {state}. Make room there, or set TMPDIR to a "
+            f"{os.strerror(error.errno)} ({tempfile.gettempdir()}). {state}. Free some space there, or set TMPDIR to a "
             "folder with more, and push again: what has arrived is not sent twice."
         ) from None
 

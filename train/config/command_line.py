@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true", help="continue from the last checkpoint, if there is one")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe; repeatable")
     add = parser.add_argument_group("evaluation").add_argument
-    add("--evaluate-only", type=Path, metavar="RUN", help="evaluate a run folder again, on the dataset of its training")
+    add("--evaluate-only", type=Path, metavar="RUN", help="evaluate a run folder again, on its training dataset")
     add("--also", metavar="DATASET", help="also test on another dataset; refused if it has copies of training images")
     add(
         "--also-labels",

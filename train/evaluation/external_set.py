@@ -70,7 +70,7 @@ def load_external(
     if absent := [label for k, label in enumerate(labels) if not (kept_pixels.labels == k).any()]:
         raise UsageError(
             f"--also {dataset} has no image of class {', '.join(absent)}; its classes are {', '.join(data.labels)}. "
-            'Map them in a file with a line `"its class" = "the model\'s class"` each, and give it as --also-labels.'
+            'Map each in a file with a line `"its class" = "the model\'s class"`, and give the file as --also-labels.'
         )
     _refuse_copies(dataset, external, own, own_pixels)
     return external

@@ -70,7 +70,7 @@ def _check_same(run: Path, data: Data, args: Namespace) -> None:
         raise UsageError(
             f"--dataset {args.dataset} is not what {args.evaluate_only} was trained on: of the {len(recorded):,} "
             f"images in its predictions.csv, {len(present.intersection(recorded)):,} have the same split and label "
-            "there. Give the dataset of its training; to test on another one, use --also."
+            "there. Give the dataset it was trained on; to test on another one, use --also."
         )
 
 

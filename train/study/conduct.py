@@ -76,7 +76,7 @@ class _Progress:
         self.metric, self.total = metric, len(planned)
         self.done = self.before = sum(place.results(run) is not None for run in planned)
         self.started = time.monotonic()
-        print(f"{self.total} runs, {self.before} of them finished already; {place.jobs} at a time")
+        print(f"{self.total} runs, {self.before} of them already finished; {place.jobs} at a time")
 
     def __call__(self, run: PlannedRun, results: Results) -> None:
         self.done += 1

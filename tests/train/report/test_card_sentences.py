@@ -33,9 +33,9 @@ def test_a_model_that_works_without_lungs_is_warned_about_and_only_then():
     control = {"images": 40, "changed": {"auroc": good}, "unchanged": {"auroc": good}}
     results = make_results(shortcuts={"lungs_removed": control, "frame_only": control})
     evaluation = evaluation_of(results)
-    assert "**Warning.** The model can tell the classes without seeing the lungs: with the lungs removed" in evaluation
-    assert "A drop is no proof that there are no shortcuts" in evaluation
-    assert "need not see the lungs to do well: test AUROC is 0.800 with the lungs removed" in card_of(results)
+    assert "**Warning.** The model can tell the classes apart without seeing the lungs: with" in evaluation
+    assert "A drop does not prove that there are no shortcuts" in evaluation
+    assert "does not need to see the lungs to do well: test AUROC is 0.800 with the lungs removed" in card_of(results)
 
 
 def test_maps_that_do_not_depend_on_the_weights_are_warned_about():
