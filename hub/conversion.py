@@ -22,6 +22,7 @@ from hub.layouts.registry import check_layout
 from space.errors import UsageError, XrayError
 from space.imaging.archives import Folder
 from train.common.atomic_output import check_free, written_whole
+from train.common.csv_cells import csv_safe
 from train.data.dataset import SPLITS
 from train.data.duplicates import find_copies
 
@@ -121,11 +122,10 @@ def _write_rows(folder: Path, maker: RowMaker, images: Sequence[AuditedImage], w
 
 
 def _write_quarantine(folder: Path, unreadable: list[tuple[str, XrayError]]) -> None:
-    names = {"encoding": "utf-8", "errors": "backslashreplace"}
-    with (folder / "quarantine.csv").open("w", newline="", **names) as file:
+    with (folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["path", "code", "sentence"])
-        table.writerows([name, error.code, str(error)] for name, error in unreadable)
+        table.writerows([csv_safe(name, "./"), error.code, csv_safe(str(error))] for name, error in unreadable)
 
 
 def _conversion(

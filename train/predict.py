@@ -7,7 +7,6 @@ import argparse
 import csv
 import os
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,13 +24,11 @@ from space.inference.operating_point import OperatingPoint, decide
 from space.inference.repository import check_model
 from space.parallel import in_order
 from train.common.atomic_output import partial_of
+from train.common.csv_cells import csv_safe
 from train.data.find_images import SourceImage, check_source, find_images
 
 if TYPE_CHECKING:  # takes seconds to import, and mistakes on the command line are reported before
     from space.inference.classifier import Classifier
-
-INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's control, format and surrogate characters, and line separators
-FORMULA = tuple("=+-@")  # what spreadsheets compute instead of showing
 
 
 @dataclass(frozen=True)
@@ -152,23 +149,6 @@ def write_csv(
         digits = [f"{score:.9f}" for score in scores]
         writer.writerow([*facts, csv_safe(predicted), *digits, csv_safe(decision), ""])
     return tally
-
-
-def csv_safe(text: str, guard: str = "'") -> str:
-    r"""Make a text safe for a CSV file, whoever wrote it.
-
-    Args:
-        text: A file name, a label.
-        guard: What is put before texts that begin with =, +, - or @, which spreadsheets would compute. "./" leaves a
-            path the path of the same file.
-
-    Returns:
-        The text, with invisible characters (line breaks, terminal codes, changes of direction) written as `\n`, `\x1b`.
-    """
-    shown = "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in INVISIBLE else char for char in text
-    )
-    return guard + shown if shown.startswith(FORMULA) else shown
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What comes out of a conversion."""
 
+import csv
 import os
 import shutil
 import zipfile
@@ -67,6 +68,17 @@ def test_the_card_states_counts_licence_and_how_the_split_was_made(dataset_folde
     assert "10.17632/rscbjbr9sj.2" in card
     assert "200 chest X-rays in 2 classes" in card
     assert "stratified by class, seed 0" in card
+
+
+def test_names_in_quarantine_are_safe_in_a_spreadsheet_and_on_a_terminal(tmp_path):
+    source = write_images(tmp_path / "in", *(f"=1+{c}/{i}.png" for c in "ab" for i in range(8)))
+    for name in ("9.png", "10\x1b[31m.png", "11\n.png"):
+        (source / "=1+a" / name).write_text("no image")
+    (source / "=1+a" / os.fsdecode(b"12\xff.png")).write_text("no image")
+    convert(source, tmp_path / "out", Options(allow_bad=True, audit=False))
+    with (tmp_path / "out" / "quarantine.csv").open(newline="") as file:
+        names = [row["path"] for row in csv.DictReader(file)]
+    assert names == [rf"./=1+a/{name}" for name in (r"10\x1b[31m.png", r"11\n.png", r"12\udcff.png", "9.png")]
 
 
 def test_an_output_that_exists_is_not_touched(kaggle_folder, tmp_path):
