@@ -100,6 +100,7 @@ def run_cli(main: Callable[[], None]) -> None:
         SystemExit: With 0 on success, else with the error's exit code (130 after Ctrl-C).
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing half-written stays
+    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: names of files need not be texts
     try:
         main()
     except ChestXrayError as error:

@@ -23,7 +23,7 @@ class Done:
 
 def call(main: Callable[[], None], *arguments: str | Path) -> Done:
     """Run `main` as `python -m its.module ARGUMENTS` would."""
-    stdout, stderr = io.StringIO(), io.StringIO()
+    stdout, stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
     on_term = signal.getsignal(signal.SIGTERM)
     try:
         with (
@@ -33,7 +33,7 @@ def call(main: Callable[[], None], *arguments: str | Path) -> Done:
         ):
             run_cli(main)
     except SystemExit as end:
-        return Done(int(end.code or 0), stdout.getvalue(), stderr.getvalue())
+        return Done(int(end.code or 0), stdout.buffer.getvalue().decode(), stderr.getvalue())
     finally:
         signal.signal(signal.SIGTERM, on_term)
     raise AssertionError("run_cli always ends with SystemExit")

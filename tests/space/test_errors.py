@@ -80,6 +80,12 @@ def test_success_is_0_and_other_errors_are_tracebacks():
         run_cli(lambda: 1 / 0)
 
 
+def test_names_that_are_no_text_can_be_printed(capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_cli(lambda: print(os.fsdecode(b"\xff.png")))
+    assert (ended.value.code, capsys.readouterr().out) == (0, "\\udcff.png\n")
+
+
 def test_a_mistyped_path_is_told_from_a_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "mine").mkdir(parents=True)
