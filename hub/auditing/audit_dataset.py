@@ -44,7 +44,8 @@ def audit_dataset(
     report["against"] = asdict(earlier)["against"] | _compare_all(dataset, images, others, workers)
     report |= {"looked_at": "stored", "with_samples": with_samples}
     write_audit(folder, report, images, copies, dataset.pixels, with_samples)
-    if earlier.conversion and earlier.conversion.layout in LAYOUTS and folder == dataset.folder:
+    is_own = folder.resolve() == dataset.folder.resolve()
+    if is_own and earlier.conversion and earlier.conversion.layout in LAYOUTS:
         write_card(folder, report)
     print(summarise_audit(folder, report))
 
