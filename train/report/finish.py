@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from space.inference.graph import FILE as GRAPH_FILE
 from space.inference.operating_point import OperatingPoint
 from space.results.results_file import Results
 from train.data.dataset import some_images
@@ -42,6 +43,7 @@ def finish_run(
     task = _choose_on_validation(run, finished, pixels["validation"])
     finished.model.config.operating_point = asdict(task.point) if task.point else None
     save(finished.model, finished.processor, run.folder)
+    print(f"exporting {GRAPH_FILE}", flush=True)
     export_graph(copy.deepcopy(finished.model).cpu(), finished.processor, run.folder, some_images(run.data.splits))
     write_golden(run.folder / "golden.safetensors", finished.model, finished.normalise, run.recipe.model.image_size)
     (run.folder / "recipe.toml").write_text(run.recipe_text(), encoding="utf-8")

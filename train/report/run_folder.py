@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from space.inference.guard import FILE as GUARD_FILE
 from space.inference.guard import Guard
@@ -61,12 +62,18 @@ def evaluate_run(
         inputs: The model and its data.
         earlier: Tests on other datasets that were made before.
     """
-    predictions = _predict(inputs)
-    evaluation = evaluate(inputs.task, predictions)
-    saliency, shortcuts = _check_on_test(inputs, predictions["test"]) if "test" in predictions else (None, None)
-    guard, guard_record = _fit_guard(inputs, list(predictions))
-    guard.save(folder / GUARD_FILE)
-    figures, samples = _draw(folder / "figures", training.history, inputs, predictions)
+    with tqdm(total=5, desc="evaluating", unit="step") as progress:
+        predictions = _predict(inputs)
+        progress.update()
+        evaluation = evaluate(inputs.task, predictions)
+        progress.update()
+        saliency, shortcuts = _check_on_test(inputs, predictions["test"]) if "test" in predictions else (None, None)
+        progress.update()
+        guard, guard_record = _fit_guard(inputs, list(predictions))
+        guard.save(folder / GUARD_FILE)
+        progress.update()
+        figures, samples = _draw(folder / "figures", training.history, inputs, predictions)
+        progress.update()
     results = Results(
         **vars(training),
         **vars(evaluation),
