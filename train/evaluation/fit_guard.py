@@ -9,9 +9,9 @@ from torch import nn
 
 from space.inference.guard import Guard, Subspace, coarse_copy, thumbnail
 from train.data.pixel_cache import Normaliser, PixelDataset
+from train.evaluation.inference import BATCH_SIZE
 from train.models.explained import network_of
 
-BATCH_SIZE = 64
 MOST_IMAGES = 1000  # of the training split, evenly spread: a subspace needs no more
 # Dimensions of the two subspaces. Few for thumbnails, so that little but a chest fits into them; an embedding's first
 # ones are taken by the classes.

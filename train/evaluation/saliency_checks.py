@@ -19,9 +19,9 @@ from train.data.lung_masks import MaskedImages
 from train.data.pixel_cache import Normaliser
 from train.evaluation.bootstrap import BootstrapClusters
 from train.evaluation.estimates import estimate_mean
+from train.evaluation.inference import BATCH_SIZE
 from train.models.explained import ExplainedModel
 
-BATCH_SIZE = 32
 SHUFFLES = 20  # other patients' maps that each mask is compared with
 RANDOMISED_IMAGES = 128
 SEED = 0
