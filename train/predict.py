@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from space.errors import ChestXrayError, CommandParser, UsageError, XrayError, run_cli
 from space.inference.classify import classify_files
+from space.inference.guard import Doubt
 from space.inference.operating_point import OperatingPoint, decide
 from space.inference.repository import check_model
 from space.parallel import in_order
@@ -38,11 +39,13 @@ class Prediction:
     Attributes:
         image: Where it came from.
         probabilities: (K,) float64, sums to 1, in the order of the model's labels; None if there are none.
+        doubt: Why the image is hardly a frontal chest radiograph, or None.
         error: Why there are none, in one sentence; else "".
     """
 
     image: SourceImage
     probabilities: np.ndarray | None
+    doubt: Doubt | None = None
     error: str = ""
 
 
@@ -51,7 +54,7 @@ class Tally:
     """The counts of the summary.
 
     Attributes:
-        total, unreadable: Numbers of images.
+        total, unreadable, doubted: Numbers of images.
         labelled: {split, "" where there is none: classified images whose label is one of the model's}.
         correct: How many of these the highest probability gets right.
         correct_decisions: How many of these the operating point gets right.
@@ -60,40 +63,43 @@ class Tally:
 
     total: int = 0
     unreadable: int = 0
+    doubted: int = 0
     labelled: Counter = field(default_factory=Counter)
     correct: Counter = field(default_factory=Counter)
     correct_decisions: Counter = field(default_factory=Counter)
     first_error: str = ""
 
 
-def predict(classifier: "Classifier", images: Iterable[SourceImage]) -> Iterator[Prediction]:
+def predict(classifier: "Classifier", images: Iterable[SourceImage], guarded: bool = True) -> Iterator[Prediction]:
     """Classify images in order; memory does not grow with their number.
 
     Args:
         classifier: The model.
         images: Asked for only a little ahead of what is yielded.
+        guarded: Whether images that are hardly frontal chest radiographs are doubted.
 
     Yields:
         One prediction per image, also for an image that cannot be read.
     """
-    return in_order(partial(_predict_one, classifier), images)
+    return in_order(partial(_predict_one, classifier, guarded), images)
 
 
-def _predict_one(classifier: "Classifier", image: SourceImage) -> Prediction:
+def _predict_one(classifier: "Classifier", guarded: bool, image: SourceImage) -> Prediction:
     # One image at a time is the fastest on a CPU: the feature maps of a batch outgrow its caches.
-    (result,) = classify_files(classifier, [image.file], guarded=False)
+    (result,) = classify_files(classifier, [image.file], guarded=guarded)
     if isinstance(result, XrayError):
-        return Prediction(image, None, str(result))
-    return Prediction(image, result.output.probabilities)
+        return Prediction(image, None, error=str(result))
+    return Prediction(image, result.output.probabilities, result.output.doubt)
 
 
-def predict_to_csv(classifier: "Classifier", source: str, output: Path) -> Tally:
+def predict_to_csv(classifier: "Classifier", source: str, output: Path, guarded: bool = True) -> Tally:
     """Classify a whole source into a CSV file, which appears when it is complete.
 
     Args:
         classifier: The model.
         source: See `train.data.find_images.find_images`.
         output: The file to make; see `write_csv`.
+        guarded: See `predict`.
 
     Returns:
         What was counted.
@@ -104,7 +110,7 @@ def predict_to_csv(classifier: "Classifier", source: str, output: Path) -> Tally
     """
     check_output(output)
     with find_images(source, classifier.labels) as (total, images), _whole_file(output) as file:
-        predictions = tqdm(predict(classifier, images), total=total, desc="predicting", unit="img")
+        predictions = tqdm(predict(classifier, images, guarded), total=total, desc="predicting", unit="img")
         tally = write_csv(file, predictions, classifier.labels, classifier.operating_point)
         if tally.unreadable == tally.total:
             raise ChestXrayError(f"none of the {total:,} images could be read. First error: {tally.first_error}")
@@ -117,7 +123,7 @@ def write_csv(
     """Write predictions as they come.
 
     The columns are those of a run folder's predictions.csv, `source,split,patient,label,predicted,prob:<label>…`, and
-    then `decision`, by the operating point where there is one, and `error`.
+    then `decision`, by the operating point where there is one, `guard` (a `Doubt`, "" where there is none) and `error`.
 
     Args:
         file: Where to; opened with newline="".
@@ -130,7 +136,7 @@ def write_csv(
     """
     tally, writer = Tally(), csv.writer(file)
     names = [f"prob:{csv_safe(label)}" for label in labels]
-    writer.writerow(["source", "split", "patient", "label", "predicted", *names, "decision", "error"])
+    writer.writerow(["source", "split", "patient", "label", "predicted", *names, "decision", "guard", "error"])
     for prediction in predictions:
         image, scores = prediction.image, prediction.probabilities
         tally.total += 1
@@ -138,7 +144,7 @@ def write_csv(
         if scores is None:
             tally.unreadable += 1
             tally.first_error = tally.first_error or f"{facts[0]}: {prediction.error}"
-            writer.writerow([*facts, "", *[""] * len(labels), "", csv_safe(prediction.error)])
+            writer.writerow([*facts, "", *[""] * len(labels), "", "", csv_safe(prediction.error)])
             continue
         predicted = labels[int(scores.argmax())]
         decision = labels[int(decide(scores[None], operating_point, labels)[0])] if operating_point else ""
@@ -147,7 +153,8 @@ def write_csv(
         tally.correct[split] += image.label == predicted
         tally.correct_decisions[split] += image.label == decision
         digits = [f"{score:.9f}" for score in scores]
-        writer.writerow([*facts, csv_safe(predicted), *digits, csv_safe(decision), ""])
+        tally.doubted += prediction.doubt is not None
+        writer.writerow([*facts, csv_safe(predicted), *digits, csv_safe(decision), prediction.doubt or "", ""])
     return tally
 
 
@@ -183,7 +190,8 @@ def parse_args() -> argparse.Namespace:
     parser = CommandParser(
         prog="python -m train.predict",
         description="Classify chest X-rays into a CSV file with the columns source, split, patient, label, predicted "
-        "(the most probable class), prob:<class> for each class, decision (at the model's operating point) and error.",
+        "(the most probable class), prob:<class> for each class, decision (at the model's operating point), guard "
+        "(why an image does not look like a frontal chest X-ray) and error.",
         epilog="In a folder or zip, files ending in .png, .jpg, .jpeg and .dcm are taken; a pattern takes files of "
         "any name. If an image's folder has the name of a class of the model, that class is its label. A file that "
         "cannot be read becomes a row with an error. Text that a spreadsheet would compute (=, +, -, @) is written "
@@ -197,6 +205,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, required=True, help="CSV file to write; must not exist")
     parser.add_argument("--revision", help="branch, tag or commit of MODEL on the Hub")
+    parser.add_argument(
+        "--no-guard", action="store_true", help="leave the column guard empty, which is a little faster"
+    )
     return parser.parse_args()
 
 
@@ -221,9 +232,11 @@ def main() -> None:
     check_source(args.source)
     classifier = _load(args.model, args.revision)
     started = time.perf_counter()
-    tally = predict_to_csv(classifier, args.source, args.output)
+    tally = predict_to_csv(classifier, args.source, args.output, not args.no_guard)
     rate = tally.total / (time.perf_counter() - started)
     print(f"{tally.total:,} images, {tally.unreadable:,} unreadable ({rate:.0f} images/s)")
+    if tally.doubted:
+        print(f"{tally.doubted:,} do not look like frontal chest X-rays; their rows say why in the column guard")
     for split, labelled in tally.labelled.items():
         if labelled:  # for each split, because the model was trained on one of them
             accuracy = f"{tally.correct[split] / labelled:.4f} by the highest probability"

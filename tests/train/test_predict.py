@@ -12,7 +12,9 @@ from PIL import Image
 from space.errors import ChestXrayError, UsageError, run_cli
 from space.inference.classifier import Classifier
 from space.inference.operating_point import decide
+from tests.commands import call
 from tests.conftest import DEFAULT_MODEL, run_python, with_damaged_weights
+from tests.phantoms import write_images
 from tests.train.sources import BAD, GOOD, scores
 from train.data.find_images import SourceImage
 from train.predict import main, predict, predict_to_csv
@@ -23,7 +25,7 @@ def test_a_dataset_folder_gives_the_predictions_csv_of_its_run(rows_of, run_fold
     with (run_folder / "predictions.csv").open(newline="") as file:
         recorded = list(csv.DictReader(file))
     found = rows_of(dataset_folder, model)
-    assert list(found[0])[:-2] == list(recorded[0])
+    assert list(found[0])[:-3] == list(recorded[0])
     evaluated = [row for row in found if row["split"] != "train"]
     assert len(found) > len(evaluated) == len(recorded)
     for row, wanted in zip(evaluated, recorded, strict=True):
@@ -67,6 +69,26 @@ def test_a_file_that_cannot_be_read_or_has_no_answer_is_a_row(image_folder, thre
     assert circle.error == "The file cannot be read: Too many levels of symbolic links."
     assert "no valid probabilities" in unanswered.error
     assert circle.probabilities is unanswered.probabilities is None
+
+
+def test_what_is_hardly_a_chest_x_ray_is_doubted_and_classified_all_the_same(bundled, tmp_path):
+    random = np.random.default_rng(0)
+    folder = write_images(tmp_path / "images", "xray.png")
+    noise = random.integers(0, 256, (200, 200, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "colour.png")
+    Image.fromarray(noise[..., 0]).save(folder / "noise.png")
+    Image.fromarray(noise[:40, :40, 0]).save(folder / "small.png")
+    rows = {}
+    for option in ("", "--no-guard"):
+        output = tmp_path / f"out{option}.csv"
+        done = call(main, DEFAULT_MODEL, folder, "--output", output, *option.split())
+        assert done.returncode == 0, done.stderr
+        assert ("3 do not look like frontal chest X-rays" in done.stdout) == (not option)
+        rows[option] = list(csv.DictReader(output.open()))
+    doubts = {row["source"]: row["guard"] for row in rows[""]}
+    assert doubts == {"colour.png": "colour", "noise.png": "unlike", "small.png": "small", "xray.png": ""}
+    assert {row["guard"] for row in rows["--no-guard"]} == {""}
+    assert [scores(row) for row in rows[""]] == [scores(row) for row in rows["--no-guard"]]
 
 
 def test_images_of_any_proportion_are_classified(rows_of, tmp_path):
