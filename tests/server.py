@@ -21,6 +21,7 @@ def running_app(
     folder: Path = REPOSITORY,
     end: str = "SIGTERM",
     log: Path | None = None,
+    real: bool = False,
     **environment: str,
 ) -> Iterator[str]:
     """Start `python app.py ARGUMENTS` in a folder on a free port; yields its address and stops it afterwards.
@@ -30,6 +31,7 @@ def running_app(
         folder: Where app.py is.
         end: The signal that stops it.
         log: Where its output goes; None: nowhere, unless it stops by itself.
+        real: See `tests.conftest.start_python`.
         environment: Variables.
     """
     with socket.socket() as probe:
@@ -39,7 +41,8 @@ def running_app(
     # No pipe: a server that prints much would wait for someone to read.
     with log.open("w+") if log else TemporaryFile("w+") as output:
         variables = {"GRADIO_SERVER_PORT": str(port)} | environment
-        process = start_python("app.py", *arguments, cwd=folder, stdout=output, stderr=output, **variables)
+        files = {"stdout": output, "stderr": output}
+        process = start_python("app.py", *arguments, cwd=folder, real=real, **files, **variables)
         try:
             _wait(address, process, output)
             yield address

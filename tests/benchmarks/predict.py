@@ -57,6 +57,7 @@ def loaded(model: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
             work = lambda size=size: list(transformers(files, batch_size=size))  # noqa: E731
             answers = timed(measured, f"pipeline, batches of {size}", work)
         ours = timed(measured, "predict", lambda: list(predict(classifier, images)))
+        timed(measured, "predict, without guard", lambda: list(predict(classifier, images, guarded=False)))
     theirs = [{answer["label"]: answer["score"] for answer in image} for image in answers]
     expected = np.array([[scores[label] for label in classifier.labels] for scores in theirs])
     difference = np.abs(np.array([one.probabilities for one in ours]) - expected).max()

@@ -151,7 +151,7 @@ def cold_start(path: Path) -> float:
     taken = []
     for _ in range(3):
         start = time.perf_counter()
-        with running_app() as address, httpx2.Client(timeout=60) as http:
+        with running_app(real=True) as address, httpx2.Client(timeout=60) as http:
             ask(http, address, path)
             taken.append(time.perf_counter() - start)
     return statistics.median(taken)
@@ -187,7 +187,7 @@ def main() -> None:
             f"{guarded / forward:.2f}"
         )
         archive = make_archive(Path(folder))
-        with running_app() as address, httpx2.Client(timeout=60) as http:
+        with running_app(real=True) as address, httpx2.Client(timeout=60) as http:
             raw = median_ms(lambda n: ask(http, address, paths[n % IMAGES]))
             client = Client(address, verbose=False)
             through = median_ms(lambda n: client.predict(handle_file(str(paths[n % IMAGES])), api_name="/classify"))
