@@ -50,15 +50,18 @@ KERMANY = REAL_DATA / "chest-xray-pneumonia"
 TINY_RECIPE = REPOSITORY / "tests" / "train" / "tiny.toml"
 DEFAULT_MODEL = REPOSITORY / "space" / "default-model"
 THREE_LABELS = ["NORMAL", "PNEUMONIA", "COVID"]
-# Tests that drive a browser, serve the app, use a launcher, start many processes or read the real radiographs.
+# Tests that drive a browser, serve the app, use a launcher, start many processes, export graphs or read the real
+# radiographs.
 SLOW_FIXTURES = {"launched", "real_kermany", "real_dataset"}
 SLOW = (
     "browser/", "test_app", "test_mcp", "test_readme", "test_fork_server", "hub/publishing/test_space_bundle",
     "hub/publishing/test_preflight", "hub/publishing/test_retry", "hub/test_push", "hub/test_real_data",
-    "hub/test_round_trip", "hub/test_verify", "space/inference/test_backends",
-    "space/inference/test_converted_models", "space/inference/test_remote_code", "train/engine/test_cpu_kernels",
+    "hub/test_round_trip", "hub/test_verify", "space/inference/test_graph",
+    "space/inference/test_classifier", "train/engine/test_cpu_kernels",
     "train/engine/test_distributed", "train/engine/test_dialogue", "train/engine/test_shutdown",
     "train/study/test_main", "train/study/test_conduct", "train/test_finetune", "train/test_earlier_runs",
+    "train/test_export", "train/models/test_graph", "train/report/test_finish",
+    "train/report/test_run_folder", "train/report/test_training_record",
     "train/test_training_run", "train/test_recipes", "train/report/test_reevaluate",
     "train/models/test_modeling_chest_cnn", "train/models/test_pretrained", "train/test_predict",
 )  # fmt: skip

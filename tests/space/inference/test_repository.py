@@ -40,7 +40,7 @@ def test_a_file_comes_from_the_hub_or_the_error_says_why_not(tmp_path):
     files = {"user/model/config.json": b"{1}", "datasets/user/set/audit.json": b"{2}"}
     with serving(files) as endpoint:
         environment = {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-        done = run_python("-c", PROGRAM, **environment, HF_HOME=str(tmp_path))
+        done = run_python("-c", PROGRAM, **environment, HF_HOME=str(tmp_path), real=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "{1}",

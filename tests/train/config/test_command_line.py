@@ -113,7 +113,7 @@ def test_the_command_answers_without_importing_torch(dataset, tmp_path, start):
 
 
 def test_help_names_every_option():
-    done = run_python("-m", "train.finetune", "--help")
+    done = run_python("-m", "train.finetune", "--help", real=True)
     assert done.returncode == 0
     for option in ("--recipe", "--dataset", "--resume", "--set KEY=VALUE", "--evaluate-only RUN", "--also-labels"):
         assert option in done.stdout
