@@ -8,10 +8,10 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from space.cache import cache_folder
 from space.errors import CommandParser, run_cli
 from space.inference.repository import check_model, commit_of, find_file
 from train.common.atomic_output import check_free, written_whole
+from train.common.cache_folder import cache_folder
 
 # What is taken of a repository on the Hub: what the demo, `train.predict` and a push need.
 FILES = (

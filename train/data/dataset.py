@@ -16,11 +16,11 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from PIL import Image
 from yaml import YAMLError
 
-from space.cache import cache_folder
 from space.errors import UsageError, check_local, first_line
 from space.imaging.xray import read_xray
 from space.inference.repository import find_file
 from space.results.training_records import AuditSummary, DatasetRecord
+from train.common.cache_folder import cache_folder
 
 SPLITS = ("train", "validation", "test")
 REQUIRED_COLUMNS = {"image", "label", "patient", "source"}

@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from space.cache import cache_folder
 from space.errors import ChestXrayError, XrayError
 from space.imaging.xray import READER_VERSION, read_xray
+from train.common.cache_folder import cache_folder
 from train.data.corruption import CORRUPTION_VERSION, corrupt
 from train.data.dataset import Data
 from train.models.preprocessing import input_size, resize

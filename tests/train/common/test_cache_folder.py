@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from space.cache import cache_folder
+from train.common.cache_folder import cache_folder
 
 
 def test_the_cache_lies_where_it_is_told_to_or_among_the_users(monkeypatch):
