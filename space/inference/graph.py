@@ -23,7 +23,7 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 
 
 class Outputs(NamedTuple):
-    """A graph's outputs for N images, K classes and C channels, float32.
+    """A graph's outputs for N images, K classes and C channels, float32; tensors where torch computes them.
 
     Attributes:
         logits: (N, K).

@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as checked
+from pydantic.dataclasses import dataclass
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 LARGEST_SIZE = 4096  # pixels; a graph that asks for more would exhaust the memory
 
 
-@checked(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Resizing:
     """A resize with antialiasing, and a crop of the centre.
 

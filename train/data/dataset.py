@@ -112,9 +112,13 @@ def some_images(splits: Mapping[str, datasets.Dataset]) -> list[Image.Image]:
         XrayError: One of them cannot be read.
     """
     encoded = splits["validation"].select_columns("image").cast_column("image", datasets.Image(decode=False))
-    rows = np.unique(np.linspace(0, len(encoded) - 1, 4).astype(int)).tolist()
-    stored = (encoded[row]["image"] for row in rows)
+    stored = (encoded[row]["image"] for row in evenly_spread(len(encoded), 4).tolist())
     return [read_xray(image["bytes"] or image["path"]).image for image in stored]
+
+
+def evenly_spread(n: int, most: int) -> np.ndarray:
+    """Up to `most` of the places 0 to n - 1, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).astype(int))
 
 
 def content_digest(folder: Path) -> str | None:

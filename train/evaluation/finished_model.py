@@ -46,4 +46,4 @@ def load_finished(folder: Path, device: torch.device | None = None) -> FinishedM
     torch.backends.cudnn.allow_tf32 = False  # on a GPU "fp32" would else compute convolutions with 10 bits of mantissa
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, processor = load_saved(folder)
-    return FinishedModel(model.to(device).eval(), processor, Normaliser(*normalisation(processor), device))
+    return FinishedModel(model.to(device), processor, Normaliser(*normalisation(processor), device))

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import nn
 
 from space.inference.guard import Guard, Subspace, coarse_copy, thumbnail
+from train.data.dataset import evenly_spread
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.evaluation.inference import BATCH_SIZE
 from train.models.explained import network_of
@@ -38,7 +39,7 @@ def fit_guard(training: Description, validation: Description) -> Guard:
 
 def spread_rows(split: PixelDataset) -> np.ndarray:
     """Places of up to `MOST_IMAGES` images of a split, evenly spread."""
-    return np.unique(np.linspace(0, len(split) - 1, min(MOST_IMAGES, len(split))).astype(int))
+    return evenly_spread(len(split), MOST_IMAGES)
 
 
 def describe(

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from space.results.evaluation_records import LungEnergy, RandomisedStage
+from train.data.dataset import evenly_spread
 from train.data.lung_masks import MaskedImages
 from train.data.pixel_cache import Normaliser
 from train.evaluation.bootstrap import BootstrapClusters
@@ -113,7 +114,7 @@ def weight_randomisation(
         trained network and that of the network randomised so far, before the ReLU.
         Constant maps, whose correlation is not defined, count as 0.
     """
-    rows = np.unique(np.linspace(0, len(pixels) - 1, min(RANDOMISED_IMAGES, len(pixels))).astype(int))
+    rows = evenly_spread(len(pixels), RANDOMISED_IMAGES)
     chosen, kept = np.asarray(pixels[rows]), units.of_rows(rows)
     trained = maps_of(explained, chosen, normalise, relu=False).flatten(1).numpy()
     randomised, found = copy.deepcopy(explained), []

@@ -7,33 +7,16 @@ maps of all classes.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from space.errors import UsageError
+from space.inference.graph import Outputs
 from train.models.modeling_chest_cnn import ChestCnnForImageClassification
 from train.models.pillow_resize import resize
 from train.models.preprocessing import normalisation, resizing
-
-
-class Explanation(NamedTuple):
-    """What an `ExplainedModel` returns for N images, K classes and C channels.
-
-    Attributes:
-        logits: (N, K).
-        probabilities: (N, K), the softmax of the logits.
-        embedding: (N, C), means over the h x w places of the last feature map.
-        cams: (N, K, h, w), class activation maps with both signs; Grad-CAM is the positive part. They cover the whole
-            image.
-    """
-
-    logits: Tensor
-    probabilities: Tensor
-    embedding: Tensor
-    cams: Tensor
 
 
 class ExplainedHead(nn.Module):
@@ -85,20 +68,20 @@ class ExplainedModel(nn.Module):
         self.head = explain_head(model, self.resizing.size)
         self.eval()
 
-    def forward(self, pixels: Tensor) -> Explanation:
+    def forward(self, pixels: Tensor) -> Outputs:
         """Explain radiographs of any size: (N, 1, H, W) uint8."""
         return self.explain_resized(resize(pixels, self.resizing))
 
-    def explain_resized(self, levels: Tensor) -> Explanation:
+    def explain_resized(self, levels: Tensor) -> Outputs:
         """Explain radiographs of the model's own size: (N, 1, size, size) float32, gray levels from 0 to 255."""
         return self.explain((levels / 255 - self.mean) / self.std)
 
-    def explain(self, pixel_values: Tensor) -> Explanation:
+    def explain(self, pixel_values: Tensor) -> Outputs:
         """Explain what the model's image processor returns: (N, 3, size, size) float32."""
         features = self.network.forward_features(pixel_values)
         logits, gradients = self.head(features)
         cams = (gradients @ features.flatten(2)).unflatten(2, features.shape[2:])
-        return Explanation(logits, logits.softmax(dim=1), features.mean(dim=(2, 3)), cams)
+        return Outputs(logits, logits.softmax(dim=1), features.mean(dim=(2, 3)), cams)
 
 
 def network_of(model: nn.Module) -> nn.Module:
