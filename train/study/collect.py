@@ -1,4 +1,4 @@
-"""What the finished runs of a study recorded, and the test split, read once for each of them."""
+"""What the finished runs of a study recorded, and the test split, read once for each of them unless it is a screen."""
 
 from dataclasses import asdict
 
@@ -20,10 +20,11 @@ from train.study.runner import Workplace
 
 
 def collect(study: Study, planned: list[PlannedRun], place: Workplace, data: Data, command: str) -> StudyResults:
-    """Gather what finished runs recorded, and read the test split of each of them, once."""
+    """Gather what finished runs recorded, and read the test split of each of them, once; of a screen, never."""
     recorded = {run.name: place.results(run) for run in planned}
     tests: dict[str, Metrics] = {}
-    if "test" in data.splits:
+    reads_test = "test" in data.splits and not study.is_screen
+    if reads_test:
         tests = {run.name: evaluate_on_test(data, place, run) for run in planned}
     runs = [_record(run, recorded[run.name], study.header.metric, tests.get(run.name)) for run in planned]
     base, first = runs[0], recorded[runs[0].name]
@@ -32,8 +33,8 @@ def collect(study: Study, planned: list[PlannedRun], place: Workplace, data: Dat
     return StudyResults(
         study=_describe(study, first),
         command=command,
-        dataset=data.summary(),
-        images={name: len(split) for name, split in data.splits.items()},
+        dataset=data.summary(with_test=reads_test),
+        images={name: len(split) for name, split in data.splits.items() if reads_test or name != "test"},
         machines=[machine for index, machine in enumerate(machines) if machine not in machines[:index]],
         train_seconds=sum(run.train_seconds for run in runs),
         base_run=BaseRun(**vars(base), recipe=first.recipe, init=first.init),

@@ -61,6 +61,8 @@ def finished_results(place: Workplace, planned: list[PlannedRun], metric: str) -
         return None
     results = read_study(path)
     if results.study.metric != metric or {run.name for run in results.runs} != {run.name for run in planned}:
+        if len(results.study.seeds) == 1:  # a screen: it may grow, for it has not read the test split
+            return None
         raise UsageError(
             f"--output {place.folder} holds a finished study of {len(results.runs)} runs, and the study file now asks "
             "for other runs or another metric. The test split has been read, so no runs can be added. Name another "
@@ -92,5 +94,6 @@ def _print_rows(results: StudyResults, output: Path) -> None:
     for row in results.rows:
         compared = row.measures[metric]
         change, name = compared.difference, f"{row.factor}: {row.level}"
-        print(f"  {name:34} {change.mean:+.4f}  [{change.low:+.4f}, {change.high:+.4f}]  {compared.reading}")
+        interval = "" if change.low is None else f"[{change.low:+.4f}, {change.high:+.4f}]  "
+        print(f"  {name:34} {change.mean:+.4f}  {interval}{compared.reading}")
     print(f"\nwritten: {output}")

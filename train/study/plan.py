@@ -3,7 +3,7 @@
 question = "..."                    # one sentence, heads the report
 base = "mobilenetv2-pneumonia"      # recipe by name or path
 mode = "one-at-a-time"              # every level alone against the base; "grid": every combination of levels and base
-seeds = [0, 1, 2]
+seeds = [0, 1, 2]                   # a single one makes a screen: no intervals, and the test split stays unread
 metric = "robust_auroc"             # of the kept epoch, on validation: it ranks
 
 [base_changes]                      # optional: in every run
@@ -61,7 +61,7 @@ class Study:
     Attributes:
         name: The file's name without its ending.
         header: Its plain keys.
-        seeds: At least two.
+        seeds: One or more; a single one makes a screen.
         base_changes: What all runs change in the base recipe.
         factors: {factor: {level: what it changes on top}}.
     """
@@ -71,6 +71,11 @@ class Study:
     seeds: list[int]
     base_changes: Changes
     factors: dict[str, dict[str, Changes]]
+
+    @property
+    def is_screen(self) -> bool:
+        """Whether one seed is all there is: nothing is told from chance, and the test split stays unread."""
+        return len(self.seeds) == 1
 
 
 @dataclass(frozen=True)
@@ -164,10 +169,10 @@ def _text(where: str, name: str, value: Any) -> str:
 
 def _seeds(where: str, seeds: Any) -> list[int]:
     whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)
-    if not whole or len(set(seeds)) != len(seeds) or len(seeds) < 2:
+    if not whole or len(set(seeds)) != len(seeds) or not seeds:
         raise UsageError(
-            f"{where} seeds = {seeds!r}; it must be a list of two or more different whole numbers from 0 to "
-            f"{2**32 - 1}: a single run does not show how far runs differ by chance."
+            f"{where} seeds = {seeds!r}; it must be a list of one or more different whole numbers from 0 to "
+            f"{2**32 - 1}."
         )
     return seeds
 

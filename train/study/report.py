@@ -16,11 +16,14 @@ from train.study.results import Comparison, LevelRow, RunRecord, SeedMean, Study
 
 TEST_MEASURES = {"test_auroc": "AUROC on test", "test_accuracy": "accuracy on test, at argmax"}
 NO_DIFFERENCE = "no difference shown"
+NOT_JUDGED = "one seed: not judged"
 
 
 def seed_mean(values: list[float]) -> SeedMean:
-    """The mean of n >= 2 independent values, one per seed, with its 95% Student interval."""
+    """The mean of n independent values, one per seed, with its 95% Student interval where n >= 2."""
     n, mean = len(values), float(np.mean(values))
+    if n == 1:
+        return SeedMean(mean=mean, low=None, high=None, n=n)
     half = float(student.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return SeedMean(mean=mean, low=mean - half, high=mean + half, n=n)
 
@@ -48,8 +51,16 @@ def compare(runs: list[RunRecord], factor: str, level: str, measure: str) -> Com
     by_seed = [float(np.mean(levels[seed])) for seed in levels]
     base = [float(np.mean(partners[seed])) for seed in levels]
     difference = seed_mean([ours - theirs for ours, theirs in zip(by_seed, base, strict=True)])
-    reading = "higher" if difference.low > 0 else "lower" if difference.high < 0 else NO_DIFFERENCE
-    return Comparison(level=seed_mean(by_seed), base=float(np.mean(base)), difference=difference, reading=reading)
+    return Comparison(
+        level=seed_mean(by_seed), base=float(np.mean(base)), difference=difference, reading=_reading(difference)
+    )
+
+
+def _reading(difference: SeedMean) -> str:
+    """What a difference's interval allows to say."""
+    if difference.low is None or difference.high is None:
+        return NOT_JUDGED
+    return "higher" if difference.low > 0 else "lower" if difference.high < 0 else NO_DIFFERENCE
 
 
 def summarise(study: Study, runs: list[RunRecord]) -> tuple[dict[str, SeedMean], list[LevelRow]]:
@@ -120,14 +131,14 @@ def _figure(results: StudyResults) -> Figure:
     for height, row in enumerate(rows):
         compared = row.measures[metric]
         difference = compared.difference
-        colour = "gray" if compared.reading == NO_DIFFERENCE else "tab:blue"
-        axes.plot([difference.low, difference.high], [height, height], color=colour)
+        colour = "gray" if compared.reading in (NO_DIFFERENCE, NOT_JUDGED) else "tab:blue"
+        if difference.low is not None:
+            axes.plot([difference.low, difference.high], [height, height], color=colour)
         axes.plot(difference.mean, height, marker="o", color=colour)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [f"{row.factor}: {row.level}" for row in rows])
     seeds = len(results.study.seeds)
-    axes.set_xlabel(
-        f"difference to base in {METRICS[metric]} on validation,\nmean of {seeds} seeds with its 95% interval"
-    )
+    shown = "one seed, no interval" if seeds == 1 else f"mean of {seeds} seeds with its 95% interval"
+    axes.set_xlabel(f"difference to base in {METRICS[metric]} on validation,\n{shown}")
     axes.set_title(results.study.name)
     return figure

@@ -14,11 +14,11 @@ from train.common.atomic_output import write_text_whole
 
 @dataclass(**CHECKED)
 class SeedMean:
-    """The mean over n seeds, with its 95% Student interval."""
+    """The mean over n seeds, with its 95% Student interval; a single seed has none."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
 
@@ -30,7 +30,7 @@ class Comparison:
         level: The level itself.
         base: The mean of its partners.
         difference: Level minus base.
-        reading: "higher", "lower" or `NO_DIFFERENCE`.
+        reading: "higher", "lower", `NO_DIFFERENCE`, or `NOT_JUDGED` with one seed.
     """
 
     level: SeedMean

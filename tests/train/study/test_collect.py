@@ -71,3 +71,11 @@ def test_without_a_test_split_none_is_read(study, place, finished):
     assert results.patients is None
     assert [set(run.values) for run in results.runs] == [{"validation_auroc"}] * 4
     assert {run.test for run in results.runs} == {None}
+
+
+def test_a_screen_reads_no_test_split(study, place, finished):
+    screen = replace(study[0], seeds=[0])
+    results = collect(screen, plan_runs(screen), place, finished.run.data, "python -m train.study")
+    assert (results.patients, len(results.runs)) == (None, 2)
+    assert results.images == {"train": 40, "validation": 100}
+    assert results.dataset.test_image_size is None

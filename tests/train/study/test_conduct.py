@@ -11,12 +11,14 @@ import pytest
 
 from space.errors import UsageError
 from space.results.results_file import read_results
-from tests.train.study.test_plan import MORE, STUDY, write_study
+from tests.train.study.test_plan import MORE, STUDY, planned, write_study
+from tests.train.study.test_report import COMMITTED
 from train.study import conduct, runner
 from train.study.__main__ import main
 from train.study.report import render_report
 from train.study.results import read_study
-from train.study.runner import launch_command
+from train.study.results import write_study as write_results
+from train.study.runner import Workplace, launch_command
 
 # In place of training with another seed: a copy of the run with seed 0, as soon as that is finished.
 COPY = """
@@ -88,3 +90,13 @@ def test_a_study_runs_through_the_launcher_and_reads_test_once(dataset_folder, t
     write_study(tmp_path, STUDY + MORE)
     with pytest.raises(UsageError, match="holds a finished study of 4 runs"):
         main()
+
+
+def test_only_a_screen_may_grow(tmp_path):
+    place, runs = Workplace(tmp_path, "base", "dataset", "fingerprint", 1), planned(tmp_path)
+    screen = replace(COMMITTED, study=replace(COMMITTED.study, seeds=[0]))
+    write_results(tmp_path / "results.json", screen)
+    assert conduct.finished_results(place, runs, "validation_auroc") is None
+    write_results(tmp_path / "results.json", COMMITTED)
+    with pytest.raises(UsageError, match="The test split has been read, so no runs can be added"):
+        conduct.finished_results(place, runs, "validation_auroc")

@@ -23,6 +23,7 @@ def test_intervals_are_students():
     found = seed_mean(values)
     assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), *expected))
     assert seed_mean([0.5, 0.5]) == SeedMean(mean=0.5, low=0.5, high=0.5, n=2)
+    assert seed_mean([0.5]) == SeedMean(mean=0.5, low=None, high=None, n=1)
 
 
 def made_up(setting: dict, seed: int, value: float, **values: float) -> RunRecord:
@@ -113,6 +114,15 @@ def test_the_report_of_a_grid_and_of_a_dataset_without_test_split(tmp_path):
     assert "Interactions are not shown" in text
     assert "The dataset has no test split: all numbers are of validation." in text
     assert "on test" not in text
+
+
+def test_the_report_of_one_seed_judges_nothing(tmp_path):
+    text = " ".join(report_of(tmp_path, STUDY.replace("[0, 1]", "[0]"), has_test=False).split())
+    assert "| learning-rate | slow | 1 | 0.9200 | 0.9000 | +0.0200 | one seed: not judged |" in text
+    assert "This is a screen: one seed does not show how far runs differ by chance." in text
+    assert "Nothing: a screen does not read it." in text
+    for word in ("Interval", "interval", "higher than", "without correction", " None"):
+        assert word not in text.split("## Which levels")[1]
 
 
 def test_the_reports_in_this_repository_are_what_their_results_say():
