@@ -18,6 +18,7 @@ from train.common.arguments import SCRATCH
 from train.common.atomic_output import partial_of, written_whole
 from train.common.checkpoint_folder import checkpoints_of, has_checkpoint
 from train.data.dataset import load_data
+from train.data.origins import LEFT_OUT, leave_out
 from train.data.pixel_cache import CORRUPTED, Normaliser, load_pixels
 from train.engine.cpu_kernels import keep_freed_memory
 from train.engine.dialogue import ask_person
@@ -64,7 +65,7 @@ def make_run(args: Namespace) -> None:
 
 def specify(args: Namespace) -> RunSpec:
     """Open the dataset, find out what the machine offers, and put down what the run is."""
-    data = load_data(args.dataset)
+    data = leave_out(load_data(args.dataset), args.recipe.data.leave_out)
     # Without a GPU, processes started by torchrun find each other only if accelerate is told that they run on the CPU.
     cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
     # Others wait while the main process decodes images and evaluates, which may take longer than NCCL's 10 minutes.
@@ -97,6 +98,8 @@ def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | 
     names = ["train", "validation"]
     if recipe.control.selection == "robust-auroc":
         names.append(CORRUPTED)
+    if LEFT_OUT in run.data.splits:
+        names.append(LEFT_OUT)
     if recipe.evaluation.test and "test" in run.data.splits:
         names.append("test")
     with accelerator.main_process_first():

@@ -15,7 +15,7 @@ class OperatingPoint:
     """The probability from which a binary classifier calls an image positive.
 
     Attributes:
-        rule: How it was chosen on validation: "youden", or, for example, "sensitivity>=0.95".
+        rule: How it was chosen on validation: "youden", "youden-worst", or, for example, "sensitivity>=0.95".
         positive_label: The class that is called.
         threshold: Its least probability that is called, in [0, 1].
     """

@@ -30,7 +30,7 @@ ByRule = dict[str, Metrics]  # {"argmax", and "operating_point" where there is o
 
 @dataclass(**CHECKED)
 class Subgroup:
-    """Accuracy and AUROC of the images that have one value in one column of the dataset.
+    """AUROC, accuracy and, for two classes, sensitivity and specificity of a column's images that have one value.
 
     Attributes:
         images, units: How many there are.

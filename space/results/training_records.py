@@ -18,6 +18,12 @@ class RecipeRecord:
     control: dict[str, Any]
     augmentation: dict[str, Any]
     evaluation: dict[str, Any]
+    data: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def left_out(self) -> list[str]:
+        """The hospitals or origins that were taken out of train and validation."""
+        return list(self.data.get("leave_out", []))
 
 
 @dataclass(**CHECKED)
@@ -82,6 +88,8 @@ class EpochRecord:
 
     Attributes:
         corrupted_auroc, robust_auroc: None where no corrupted copy of validation was tried.
+        origin_auroc: {origin: AUROC on its validation images}, of origins that are large enough to be judged.
+        worst_origin_auroc: The lowest of these; the AUROC of the whole split where there are none.
     """
 
     epoch: int
@@ -93,6 +101,8 @@ class EpochRecord:
     validation_auroc: float
     corrupted_auroc: float | None = None
     robust_auroc: float | None = None
+    origin_auroc: dict[str, float] = Field(default_factory=dict)
+    worst_origin_auroc: float | None = None
     seconds: float
 
 

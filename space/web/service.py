@@ -24,6 +24,8 @@ from space.web.texts import Texts
 
 LONGEST_SIDE = 1024  # pixels of images that are shown; maps are far coarser anyway
 ENOUGH = 30  # images below which a share says little: at 30 its 95% interval is still up to 36 points wide
+# Rules of operating points that are no formula: their sentence. Others stand in the sentence as they are.
+NAMED_RULES = {"youden": "rule_youden", "youden-worst": "rule_youden_worst"}
 EXAMPLES = Path(__file__).parent / "examples"  # phantoms; no patient's image is among them
 
 
@@ -126,7 +128,7 @@ class ModelService:
             positive=positive,
             share=texts.percent(scores[positive], 1),
             threshold=texts.percent(point.threshold, 1),
-            rule=texts("rule_youden") if rule == "youden" else rule,
+            rule=texts(NAMED_RULES[rule]) if rule in NAMED_RULES else rule,
         )
         if self.facts.called is None:
             return sentence

@@ -24,6 +24,14 @@ def others(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def merged(tmp_path_factory) -> Path:
+    """A dataset of three origins in two hospitals, "North" and "South"; see `tests.train.sources.write_merged`."""
+    from tests.train.sources import write_merged
+
+    return write_merged(tmp_path_factory.mktemp("merged") / "merged")
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A run of random weights, calibrated and evaluated on phantoms; see `tests.train.report.fixtures.FinishedRun`."""
     from tests.train.report.fixtures import finish_phantoms

@@ -1,9 +1,12 @@
+import csv
 import json
+from argparse import Namespace
 
 import pytest
 
 from tests.conftest import TINY_RECIPE
 from tests.train.engine.fixtures import finetune
+from train.report.reevaluate import reevaluate
 
 
 def test_a_positive_label_that_the_dataset_lacks_is_refused_before_training(dataset_folder, tmp_path):
@@ -43,3 +46,75 @@ def test_changes_of_the_recipe_are_recorded(dataset_folder, tmp_path):
     assert "The test split was not read" in card
     assert "a corrupted copy of it" in (tmp_path / "run" / "EVALUATION.md").read_text()
     assert "# Changed here: selection=robust-auroc" in (tmp_path / "run" / "recipe.toml").read_text()
+
+
+BY_ORIGIN = ["class_balance=origin", "selection=worst-origin-auroc", "operating_point=youden-worst", "tracker=none"]
+
+
+def trained(dataset, output, *changes) -> dict:
+    """Two epochs on a dataset of several origins; returns results.json."""
+    options = ["--recipe", TINY_RECIPE, "--dataset", dataset, "--output", output, "--init", "scratch"]
+    sets = [word for change in ("epochs=2", *BY_ORIGIN, *changes) for word in ("--set", change)]
+    done = finetune(*options, *sets)
+    assert done.returncode == 0, done.stderr
+    return json.loads((output / "results.json").read_text())
+
+
+def test_each_origin_is_followed_in_training_and_judged_at_its_end(merged, tmp_path):
+    results = trained(merged, tmp_path / "run")
+    assert [set(row["origin_auroc"]) for row in results["history"]] == [{"north", "south-a"}] * 2
+    chosen = results["selection"]
+    assert (chosen["metric"], chosen["worst_origin_auroc"]) == (
+        "worst_origin_auroc",
+        max(min(row["origin_auroc"].values()) for row in results["history"]),
+    )
+    with (tmp_path / "run" / "history.csv").open(newline="") as file:
+        assert {"worst_origin_auroc", "origin_auroc:north", "origin_auroc:south-a"} <= set(next(csv.DictReader(file)))
+    groups = results["subgroups"]["test"]
+    assert (set(groups["origin"]), set(groups["hospital"])) == ({"north", "south-a", "south-b"}, {"North", "South"})
+    assert groups["hospital"]["South"]["labels"] == {"NORMAL": 16, "PNEUMONIA": 16}
+    assert set(groups["origin"]["south-b"]["operating_point"]) == {"auroc", "accuracy", "sensitivity", "specificity"}
+    assert "left-out" not in results["splits"]
+
+
+def test_a_hospital_that_is_left_out_takes_part_in_no_choice_and_is_judged_as_never_seen(merged, tmp_path):
+    results = trained(merged, tmp_path / "run", 'leave_out=["South"]')
+    assert results["recipe"]["data"] == {"leave_out": ["South"]}
+    assert results["images"] == {"train": 40, "validation": 44, "left-out": 88, "test": 52}
+    assert set(results["history"][0]["origin_auroc"]) == {"north"}
+    assert set(results["splits"]) == set(results["guard"]["accepted"]) == {"validation", "left-out", "test"}
+    assert set(results["subgroups"]["left-out"]["origin"]) == {"south-a", "south-b"}
+    assert set(results["subgroups"]["validation"]["origin"]) == {"north"}
+    assert set(results["subgroups"]["test"]["origin"]) == {"north", "south-a", "south-b"}
+    with (tmp_path / "run" / "predictions.csv").open(newline="") as file:
+        left_out = [row for row in csv.DictReader(file) if row["split"] == "left-out"]
+    assert {row["source"].split("/")[0] for row in left_out} == {"south-a", "south-b"}
+    card, evaluation = ((tmp_path / "run" / name).read_text() for name in ("README.md", "EVALUATION.md"))
+    auroc = results["subgroups"]["test"]["hospital"]["South"]["argmax"]["auroc"]
+    shown = f"{auroc['value']:.3f} ({auroc['low']:.3f} to {auroc['high']:.3f})"
+    assert f"- It never saw images of South. Its AUROC there is {shown} (test)." in card
+    assert f"| test | South (never seen) | NORMAL 16, PNEUMONIA 16 | {shown} |" in card
+    assert "| left-out | south-b (never seen) | NORMAL 8, PNEUMONIA 8 |" in evaluation
+    again = Namespace(
+        evaluate_only=tmp_path / "run", dataset=str(merged), also=None, also_labels=None, with_samples=False
+    )
+    reevaluate(again)
+    repeated = json.loads((tmp_path / "run" / "results.json").read_text())
+    for name in ("images", "subgroups", "operating_point"):
+        assert repeated[name] == results[name]
+
+
+def test_what_is_left_out_is_measured_also_where_test_is_not_read(merged, tmp_path):
+    results = trained(merged, tmp_path / "run", 'leave_out=["south-a"]', "test=false")
+    assert set(results["splits"]) == {"validation", "left-out"}
+    assert results["images"]["left-out"] == 72
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "- It never saw images of south-a. Its AUROC there is " in card
+    assert "(left-out)." in card
+
+
+def test_a_hospital_that_the_dataset_lacks_is_refused_with_those_it_has(merged, tmp_path):
+    options = ["--recipe", TINY_RECIPE, "--dataset", merged, "--output", tmp_path / "run", "--init", "scratch"]
+    done = finetune(*options, "--set", 'leave_out=["Sout"]')
+    assert done.returncode == 2
+    assert "no hospital or origin 'Sout'; did you mean South? It has hospitals: North, South; origins" in done.stderr

@@ -31,11 +31,12 @@ def epoch_length(labels: np.ndarray, balance: str) -> int:
     return int(np.bincount(labels).max() * len(np.unique(labels))) if balance == "oversample" else len(labels)
 
 
-def epoch_order(labels: np.ndarray, balance: str, seed: int, epoch: int) -> Order:
+def epoch_order(labels: np.ndarray, origins: np.ndarray, balance: str, seed: int, epoch: int) -> Order:
     """Draw the order of an epoch.
 
     Args:
         labels: (N,) class indices of the training split; every class occurs.
+        origins: (N,) strings; "" counts as an origin too.
         balance: A recipe's `class_balance`.
         seed: The run's seed.
         epoch: From 0.
@@ -43,13 +44,17 @@ def epoch_order(labels: np.ndarray, balance: str, seed: int, epoch: int) -> Orde
     Returns:
         The order. With "none" and "weighted-loss" every image comes once; with "balanced-sampling" N images are
         drawn with replacement, each class as often; with "oversample" every image comes once as it is, and those of
-        smaller classes again, augmented, until all classes are as large as the largest.
+        smaller classes again, augmented, until all classes are as large as the largest; with "origin" N images are
+        shown, each class of an origin as `origin_shares` says.
     """
     random = np.random.default_rng([seed, ORDER, epoch])
     if balance == "balanced-sampling":
         share = 1 / np.bincount(labels)[labels]
         indices = random.choice(len(labels), size=len(labels), p=share / share.sum())
         return Order(indices, np.ones(len(indices), dtype=bool))
+    if balance == "origin":
+        shown = _by_origin(labels, origins, random)
+        return Order(random.permutation(shown), np.ones(len(shown), dtype=bool))
     if balance == "oversample":
         copies = _copies(labels, random)
         order = random.permutation(len(labels) + len(copies))
@@ -62,10 +67,41 @@ def _copies(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     counts = np.bincount(labels)
     copies = []
     for k in np.unique(labels):
-        rows, missing = np.flatnonzero(labels == k), counts.max() - counts[k]
-        rounds = [random.permutation(rows) for _ in range(-(-missing // len(rows)))]
-        copies.append(np.concatenate([*rounds, rows[:0]])[:missing])
+        copies.append(_repeat(np.flatnonzero(labels == k), counts.max() - counts[k], random))
     return np.concatenate(copies)
+
+
+def _repeat(rows: np.ndarray, n: int, random: np.random.Generator) -> np.ndarray:
+    """Draw n of some rows, each about as often as the others."""
+    rounds = [random.permutation(rows) for _ in range(-(-n // len(rows)))]
+    return np.concatenate([*rounds, rows[:0]])[:n]
+
+
+def origin_shares(labels: np.ndarray, origins: np.ndarray) -> dict[tuple[str, int], float]:
+    """How often each class of each origin is shown with `class_balance = "origin"`.
+
+    All classes are shown equally often, also within each origin that has all of them: then where an image comes from
+    does not tell its class. An origin counts by the square root of its smallest class. With equal counts, 80 images
+    beside sources of thousands would be shown dozens of times an epoch and learned by heart; in proportion to their
+    number, they would hardly be seen.
+
+    Returns:
+        {(origin, class index): share of an epoch}, of those that occur. The shares add up to 1.
+    """
+    groups = {(str(name), int(k)) for name, k in zip(origins, labels, strict=True)}
+    sizes = {(name, k): int(((origins == name) & (labels == k)).sum()) for name, k in sorted(groups)}
+    weights = {(name, k): min(n for (other, _), n in sizes.items() if other == name) ** 0.5 for name, k in sizes}
+    of_class = {k: sum(weight for (_, other), weight in weights.items() if other == k) for _, k in sizes}
+    return {(name, k): weight / of_class[k] / len(of_class) for (name, k), weight in weights.items()}
+
+
+def _by_origin(labels: np.ndarray, origins: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """As many rows as there are labels, in the shares of `origin_shares`; within a group each about as often."""
+    shares = origin_shares(labels, origins)
+    ends = np.rint(np.cumsum(list(shares.values())) * len(labels)).astype(int)
+    counts = np.diff(ends, prepend=0)
+    rows = [np.flatnonzero((origins == name) & (labels == k)) for name, k in shares]
+    return np.concatenate([_repeat(mine, n, random) for mine, n in zip(rows, counts, strict=True)])
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ class TrainingBatches:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
         """The optimiser steps of an epoch from step `first` on: for each, the batches to accumulate."""
-        order = epoch_order(self.labels, self.training.class_balance, self.seed, epoch)
+        order = epoch_order(self.labels, self.split.origins, self.training.class_balance, self.seed, epoch)
         waiting: deque[Future[list[Batch]]] = deque()
         # Threads begin on the first GPU, whichever one their process works on.
         choose = partial(torch.cuda.set_device, self.device) if self.device.type == "cuda" else None

@@ -19,6 +19,7 @@ from train.config.decision_rule import check_rule
 from train.config.strict_toml import (
     STRICT,
     check_keys,
+    check_names,
     check_order,
     check_pair,
     dump_section,
@@ -38,7 +39,18 @@ AreaShare = Annotated[float, Field(ge=0, le=0.5)]
 # [smallest, largest]
 FactorRange = Annotated[tuple[Factor, Factor], BeforeValidator(check_pair), AfterValidator(check_order)]
 AreaRange = Annotated[tuple[AreaShare, AreaShare], BeforeValidator(check_pair), AfterValidator(check_order)]
+Names = Annotated[tuple[str, ...], BeforeValidator(check_names)]
 Trainable = Literal["all", "last-stage", "head"]
+
+
+@dataclass(**STRICT)
+class DataRecipe:
+    """Which of the dataset's images are used."""
+
+    leave_out: Names = ()
+    """Hospitals or origins that are taken out of train and validation, for example ["NIH"]. They then have no part in
+    the weights, the temperature, the operating point and the guard. The test split keeps them. What was taken out is
+    evaluated too, as the split "left-out": development data of a hospital that the model never saw."""
 
 
 @dataclass(**STRICT)
@@ -83,10 +95,11 @@ class TrainingRecipe:
     ema_decay: Annotated[float, Field(ge=0, le=0.999999)] = 0.0
     """Decay per step of an exponential moving average of the weights. The average is then validated and kept; 0 is
     off."""
-    class_balance: Literal["none", "weighted-loss", "balanced-sampling", "oversample"] = "none"
+    class_balance: Literal["none", "weighted-loss", "balanced-sampling", "oversample", "origin"] = "none"
     """"weighted-loss" weights by inverse class frequency. "balanced-sampling" draws every class equally often, with
     replacement. "oversample" repeats images of smaller classes as augmented copies until the classes are equal, and
-    shows the originals unchanged."""
+    shows the originals unchanged. "origin" shows the classes equally often within each origin, and origins by the
+    square root of their size (`train.batches.sampler.origin_shares`); without origins it balances the classes."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """"auto" takes bf16 where the processor computes in it, else fp32 (on a GPU fp16)."""
     compile: bool = False
@@ -99,9 +112,11 @@ class TrainingRecipe:
 class ControlRecipe:
     """Which weights are kept, when training ends early, when its state is saved."""
 
-    selection: Literal["auroc", "robust-auroc", "accuracy", "loss"] = "auroc"
+    selection: Literal["auroc", "robust-auroc", "worst-origin-auroc", "accuracy", "loss"] = "auroc"
     """The validation metric that chooses the weights. "robust-auroc" is the mean of the AUROC on validation and on its
-    corrupted copy (`train.data.corruption`)."""
+    corrupted copy (`train.data.corruption`). "worst-origin-auroc" is the lowest AUROC of an origin with at least 20
+    images of each class in validation, or the AUROC where there is none. It is noisy: give it a `selection_tolerance`
+    of 0.01 or more."""
     selection_tolerance: Share = 0.0
     """The latest weights whose metric lies within this of the best are kept. Smaller differences are noise on a few
     hundred images, and later weights were trained at a lower learning rate."""
@@ -160,8 +175,9 @@ class EvaluationRecipe:
     positive_label: str = ""
     """The class that a binary task looks for ("" for tasks with more classes)."""
     operating_point: Annotated[str, AfterValidator(check_rule)] = "argmax"
-    """"argmax"; "youden", which maximises sensitivity + specificity on validation; or, for example,
-    "sensitivity>=0.95", the highest specificity on validation at such a sensitivity."""
+    """"argmax", or a rule that chooses a threshold on validation: "youden" maximises sensitivity + specificity,
+    "youden-worst" the lowest sensitivity or specificity of any origin; "sensitivity>=0.95" and "specificity>=0.9"
+    reach so much on every origin, and as much of the other as is left (`train.evaluation.operating_point`)."""
     calibration: Literal["temperature", "temperature-and-bias", "none"] = "temperature"
     """"temperature-and-bias" also fits the frequency of the classes in validation (on chest-xray-pneumonia that raised
     the calibration error on test from 0.053 to 0.160)."""
@@ -181,6 +197,7 @@ class Recipe:
     control: ControlRecipe
     augmentation: AugmentationRecipe
     evaluation: EvaluationRecipe
+    data: DataRecipe
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as results.json records it: plain nested values, ranges as lists."""

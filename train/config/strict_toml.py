@@ -69,6 +69,15 @@ def check_pair(value: Any) -> tuple[Any, Any]:
     return tuple(value)
 
 
+def check_names(value: Any) -> tuple[Any, ...]:
+    """Turn a list of different names into a tuple, for pydantic's `BeforeValidator`."""
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
+        raise ValueError('a list of names, such as ["NIH"]')
+    if len(set(value)) != len(value):
+        raise ValueError("a list of different names")
+    return tuple(value)
+
+
 def check_order(value: tuple[float, float]) -> tuple[float, float]:
     """Refuse a range whose ends are swapped, for pydantic's `AfterValidator`."""
     if value[0] > value[1]:

@@ -33,10 +33,11 @@ class Data:
     Attributes:
         name: Folder name, or `owner/name` on the Hub.
         labels: Class names in the order of the indices.
-        splits: "train", "validation" and, where there is one, "test".
+        splits: "train", "validation" and, where there is one, "test"; see also `train.data.origins.leave_out`.
         fingerprint: Hash of the content of a folder, or of the revision of a repository.
         title, license, citation: From the dataset's own card; "" where it does not say.
         audit: What its audit.json counts; None if it has none.
+        left_out: Hospitals or origins that were taken out of train and validation.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Data:
     license: str
     citation: str
     audit: AuditSummary | None = None
+    left_out: tuple[str, ...] = ()
 
     def summary(self, with_test: bool = True) -> DatasetRecord:
         """What results.json records, never a local path; with the size of the test images, if they were read."""

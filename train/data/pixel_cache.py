@@ -20,6 +20,7 @@ from space.imaging.xray import READER_VERSION, read_xray
 from train.common.cache_folder import cache_folder
 from train.data.corruption import CORRUPTION_VERSION, corrupt
 from train.data.dataset import Data
+from train.data.origins import origins_of
 from train.models.preprocessing import input_size, resize
 
 # The validation split once more, with `train.data.corruption` applied.
@@ -46,6 +47,8 @@ def load_pixels(data: Data, processor, threads: int, names: Iterable[str] | None
     for name in data.splits if names is None else names:
         split = data.splits["validation" if name == CORRUPTED else name]
         content = [name, CORRUPTION_VERSION] if name == CORRUPTED else name
+        if name != "test" and data.left_out:
+            content = [content, data.left_out]
         key = json.dumps([data.fingerprint, content, processor.to_dict(), versions], sort_keys=True, default=str)
         path = cache_folder() / "pixels" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
         if not path.exists():
@@ -54,7 +57,7 @@ def load_pixels(data: Data, processor, threads: int, names: Iterable[str] | None
                 part = Path(folder) / path.name
                 _decode(name, split, processor, threads, part)
                 part.replace(path)
-        pixels[name] = PixelDataset(np.load(path, mmap_mode="r"), split["label"])
+        pixels[name] = PixelDataset(np.load(path, mmap_mode="r"), split["label"], origins_of(split))
     return pixels
 
 
@@ -80,15 +83,17 @@ def _decode(name: str, split: datasets.Dataset, processor, threads: int, path: P
 
 
 class PixelDataset:
-    """Cached pixels and labels of a split.
+    """Cached pixels, labels and origins of a split.
 
     Args:
         pixels: (N, H, W) uint8.
         labels: (N,) class indices.
+        origins: (N,) strings, "" where the origin is not known; None: nowhere.
     """
 
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray):
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, origins: np.ndarray | None = None):
         self.pixels = pixels
+        self.origins = np.full(len(labels), "") if origins is None else origins
         self.labels = torch.as_tensor(np.asarray(labels), dtype=torch.long)
 
     def __len__(self) -> int:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from train.config.recipe import ControlRecipe, Recipe
 from train.engine.dialogue import Answer
 
+# An epoch's row of the history, as `space.results.training_records.EpochRecord` has it.
+Row = dict[str, float | dict[str, float]]
 # The column of the history that a recipe's `selection` names, and whether more of it is better.
 METRICS = {
     "auroc": ("validation_auroc", 1),
     "robust-auroc": ("robust_auroc", 1),
+    "worst-origin-auroc": ("worst_origin_auroc", 1),
     "accuracy": ("validation_accuracy", 1),
     "loss": ("validation_loss", -1),
 }
@@ -72,7 +75,7 @@ class Control:
         """The column of the history that chooses the weights."""
         return METRICS[self.recipe.selection][0]
 
-    def after_epoch(self, row: dict[str, float]) -> Decision:
+    def after_epoch(self, row: Row) -> Decision:
         """Judge an epoch by its row of the history."""
         state, recipe = self.state, self.recipe
         column, sign = METRICS[recipe.selection]

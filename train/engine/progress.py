@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from train.engine.control import Row
+
 # The loss shown is the mean of this many steps. Reading it waits for the device, so it is not read at every step.
 AVERAGED, EVERY = 20, 5
 
@@ -39,7 +41,7 @@ class Progress:
         self.steps += 1
         self.bar.update()
 
-    def epoch(self, row: dict[str, float], metric: str, kept: dict[str, float], total: int) -> None:
+    def epoch(self, row: Row, metric: str, kept: Row, total: int) -> None:
         """Report an epoch.
 
         Args:

@@ -27,7 +27,7 @@ from train.batches.sampler import AUGMENTATION, DROPOUT, random_seed
 from train.batches.training_batches import Batch, TrainingBatches
 from train.common.checkpoint_folder import checkpoints_of
 from train.engine import checkpoint as disk
-from train.engine.control import Control, ControlState, Decision
+from train.engine.control import Control, ControlState, Decision, Row
 from train.engine.cpu_kernels import avoid_slow_kernels
 from train.engine.optim import build_optimizer, rate_factor
 from train.engine.progress import Progress
@@ -42,14 +42,13 @@ class Fit:
     """What training left behind, besides the kept weights in the model.
 
     Attributes:
-        history: One row per epoch: epoch, step, learning_rate, train_loss, validation_loss, validation_accuracy,
-            validation_auroc, with a corrupted copy also corrupted_auroc and robust_auroc, and seconds.
+        history: One row per epoch, as `space.results.training_records.EpochRecord` has it.
         kept: The row whose weights were kept.
         stopped: Why training ended early; "" if it did not.
     """
 
-    history: list[dict[str, float]]
-    kept: dict[str, float]
+    history: list[Row]
+    kept: Row
     stopped: str
 
 
@@ -86,10 +85,10 @@ class Trainer:
         self.factor = partial(rate_factor, training.schedule, warmup=warmup, total=planned)
         self.control = Control(inputs.recipe, inputs.ask)
         self.step = 0
-        self.history: list[dict[str, float]] = []
+        self.history: list[Row] = []
         self.losses: list[Tensor] = []  # of the epoch so far
         self.seconds = 0.0  # of the epoch so far, before this process took over
-        self.kept: dict[str, float] = {}
+        self.kept: Row = {}
         self.kept_file: dict[str, str] | None = None
 
     @property
@@ -208,9 +207,10 @@ class Trainer:
     def _rate(self, step: int) -> float:
         return self.training.learning_rate * self.control.state.rate_scale * self.factor(step)
 
-    def _report(self, row: dict[str, float], notes: list[str]) -> None:
+    def _report(self, row: Row, notes: list[str]) -> None:
         """Send an epoch to the tracker and print it."""
-        numbers = {name: value for name, value in row.items() if name not in ("epoch", "step")}
+        numbers = {name: value for name, value in row.items() if name not in ("epoch", "step", "origin_auroc")}
+        numbers |= {f"origin_auroc/{name}": value for name, value in row["origin_auroc"].items()}
         self.accelerator.log(numbers, step=row["step"])
         self.progress.epoch(row, self.control.metric, self.kept, self.total)
         for note in notes:

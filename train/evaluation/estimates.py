@@ -48,8 +48,13 @@ def estimate_all(images: ScoredImages, units: BootstrapClusters, names: list[str
 
 def estimate_accuracy_and_auroc(images: ScoredImages, units: BootstrapClusters) -> ByRule:
     """Accuracy, and AUROC where every class occurs, of images that may lack a class."""
-    both = _values_and_limits(images, units, ("accuracy", "auroc"))
-    return {rule: _make_estimates(values, limits, units) for rule, (values, limits) in both.items()}
+    return estimate_some(images, units, ("accuracy", "auroc"))
+
+
+def estimate_some(images: ScoredImages, units: BootstrapClusters, names: Collection[str]) -> ByRule:
+    """Some metrics of images that may lack a class; those that are not defined are left out."""
+    measured = _values_and_limits(images, units, names)
+    return {rule: _make_estimates(values, limits, units) for rule, (values, limits) in measured.items()}
 
 
 def estimate_mean(values: np.ndarray, units: BootstrapClusters) -> Estimate:

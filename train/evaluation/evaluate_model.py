@@ -18,11 +18,12 @@ from space.results.evaluation_records import (
     Subgroup,
 )
 from train.evaluation.calibration import Calibration, bin_counts
-from train.evaluation.estimates import estimate_accuracy_and_auroc, estimate_all
+from train.evaluation.estimates import estimate_all, estimate_some
 from train.evaluation.inference import SplitPredictions
 from train.evaluation.metrics import ScoredImages
 
 SMALLEST_SUBGROUP = 10  # images; fewer are not worth a number
+SUBGROUP_METRICS = ("auroc", "accuracy", "sensitivity", "specificity")
 
 # Metrics that tell whether what was fixed on validation holds on test, and whether more is better.
 SHIFTING = {"sensitivity": True, "specificity": True, "balanced_accuracy": True, "ece": False}
@@ -134,20 +135,19 @@ def _subgroup(task: DecisionSpec, split: SplitPredictions, rows: np.ndarray) -> 
     counts = {label: int((split.truth[rows] == k).sum()) for k, label in enumerate(task.labels)}
     lacking = [k for k, label in enumerate(task.labels) if not counts[label]]
     wider_rows = np.union1d(rows, np.flatnonzero(np.isin(split.truth, lacking)))
-    own, wider = (_accuracy_and_auroc(task, split, some) for some in (rows, wider_rows))
+    own = _estimate(task, split, rows, SUBGROUP_METRICS)
+    wider = _estimate(task, split, wider_rows, ("auroc",)) if lacking else {rule: {} for rule in own}
     return Subgroup(
         images=len(rows),
         units=len(split.units.of_rows(rows)),
         labels=counts,
         against=[task.labels[k] for k in lacking],
-        **{rule: wider[rule] | {"accuracy": own[rule]["accuracy"]} for rule in own},
+        **{rule: own[rule] | wider[rule] for rule in own},
     )
 
 
-def _accuracy_and_auroc(task: DecisionSpec, split: SplitPredictions, rows: np.ndarray) -> ByRule:
-    return estimate_accuracy_and_auroc(
-        task.scored(split.truth[rows], split.probabilities[rows]), split.units.of_rows(rows)
-    )
+def _estimate(task: DecisionSpec, split: SplitPredictions, rows: np.ndarray, names: tuple[str, ...]) -> ByRule:
+    return estimate_some(task.scored(split.truth[rows], split.probabilities[rows]), split.units.of_rows(rows), names)
 
 
 def _shifts(rule: str, splits: dict[str, ByRule]) -> list[Shift]:

@@ -12,11 +12,13 @@ from scipy.special import softmax
 from torch import nn
 
 from train.data.duplicates import Fingerprint, find_copies, group_pairs, thumbnail
+from train.data.origins import HOSPITAL, ORIGIN
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.evaluation.bootstrap import BootstrapClusters
 
 BATCH_SIZE = 8  # on a CPU three times as fast as 64, whose feature maps outgrow the caches
-SUBGROUP_COLUMNS = ("subtype", "origin", "view")  # of a dataset, whose values are reported one by one
+# Of a dataset: their values are reported one by one.
+SUBGROUP_COLUMNS = (ORIGIN, HOSPITAL, "subtype", "view", "evidence")
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from space.inference.graph import FILE as GRAPH_FILE
 from space.inference.operating_point import OperatingPoint
 from space.results.results_file import Results
 from train.data.dataset import some_images
+from train.data.origins import comparable_origins
 from train.data.pixel_cache import PixelDataset
 from train.engine.run_spec import RunSpec
 from train.engine.trainer import Fit
@@ -61,7 +62,8 @@ def _choose_on_validation(run: RunSpec, finished: FinishedModel, validation: Pix
     point = None
     if run.positive is not None and recipe.operating_point != "argmax":
         scores = softmax(calibration.apply(logits.astype(np.float64)), axis=1)[:, run.positive]
-        threshold = choose_threshold(recipe.operating_point, truth == run.positive, scores)
+        origins = comparable_origins(validation.origins, truth, len(labels)).values()
+        threshold = choose_threshold(recipe.operating_point, truth == run.positive, scores, list(origins))
         point = OperatingPoint(recipe.operating_point, labels[run.positive], threshold)
     return DecisionSpec(labels, run.positive, point, calibration)
 

@@ -13,6 +13,7 @@ from space.results.results_file import Results, read_results
 from space.results.training_records import DatasetRecord
 from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
+from train.data.origins import HOSPITAL, LEFT_OUT, ORIGIN
 from train.evaluation.metrics import CLASS_METRICS, METRICS, Metric
 
 CONTROL_NAMES = {
@@ -29,6 +30,7 @@ ABOUT_NAMES = {
     "reference": "reference standard for the classes",
 }
 CHANCE = 0.5  # AUROC
+ORIGIN_COLUMNS = (ORIGIN, HOSPITAL)
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -58,9 +60,16 @@ def _values(results: Results) -> dict:
     """What both templates read: the results, and what follows from them."""
     controls = results.shortcuts or {}
     changed = {name: controls[name].changed.get("auroc") for name in WITHOUT_LUNGS if name in controls}
+    home = "test" if "test" in results.splits else "validation"
     telltales = {name: auroc.value for name, auroc in changed.items() if auroc and auroc.low > CHANCE}
     return vars(results) | {
-        "home": "test" if "test" in results.splits else "validation",
+        "home": home,
+        "left_out": results.recipe.left_out,
+        "by_origin": _by_origin(results),
+        "compared_origins": list(results.history[-1].origin_auroc),
+        "other_subgroups": {
+            column: groups for column, groups in results.subgroups.get(home, {}).items() if column not in ORIGIN_COLUMNS
+        },
         "positive": results.positive_label,
         "about": results.dataset.audit.about if results.dataset.audit else {},
         "telltales": list(telltales),
@@ -70,6 +79,25 @@ def _values(results: Results) -> dict:
         "control_names": CONTROL_NAMES,
         "about_names": ABOUT_NAMES,
     }
+
+
+def _by_origin(results: Results) -> list[dict]:
+    """The rows of the table by origin: test first, then development data; hospitals of more than one origin too."""
+    never_seen = {*results.recipe.left_out, *results.subgroups.get(LEFT_OUT, {}).get(ORIGIN, {})}
+    rows = []
+    for split in ("test", LEFT_OUT, "validation"):
+        columns = results.subgroups.get(split, {})
+        origins = columns.get(ORIGIN, {})
+        hospitals = {
+            name: group
+            for name, group in columns.get(HOSPITAL, {}).items()
+            if name not in origins and (group not in origins.values() or name in never_seen)
+        }
+        rows += [
+            {"split": split, "name": name, "group": group, "never_seen": name in never_seen}
+            for name, group in (origins | hospitals).items()
+        ]
+    return rows
 
 
 def _shown_metrics(results: Results) -> dict[str, Metric]:

@@ -13,6 +13,7 @@ from space.results.results_file import Results, read_results
 from space.results.training_records import TrainingRecord
 from train.common.atomic_output import rewritten_whole
 from train.data.dataset import Data, load_data
+from train.data.origins import leave_out
 from train.data.pixel_cache import load_pixels
 from train.engine.runtime import use_all_cores
 from train.evaluation.calibration import Calibration
@@ -35,7 +36,7 @@ def reevaluate(args: Namespace) -> None:
     """
     run: Path = args.evaluate_only.resolve()
     recorded = read_results(run / "results.json")
-    data = load_data(args.dataset)
+    data = leave_out(load_data(args.dataset), recorded.recipe.left_out)
     _check_same(run, data, args)
     finished = load_finished(run)
     threads = use_all_cores()

@@ -14,6 +14,7 @@ from space.results.results_file import Results, write_results
 from space.results.training_records import EpochRecord, TrainingRecord
 from train.data.dataset import Data
 from train.data.lung_masks import masked_images
+from train.data.origins import LEFT_OUT
 from train.data.pixel_cache import PixelDataset
 from train.evaluation.bootstrap import RESAMPLES
 from train.evaluation.evaluate_model import DecisionSpec, evaluate
@@ -37,8 +38,8 @@ class EvaluationInputs:
         finished: The classifier, calibrated.
         task: What it was made for.
         data: The dataset that it was trained on.
-        pixels: Splits of it; those of "validation" and "test" that are there are evaluated. The guard is fitted on
-            "train" and "validation".
+        pixels: Splits of it; those of "validation", `LEFT_OUT` and "test" that are there are evaluated. The guard is
+            fitted on "train" and "validation".
         external: Another dataset to test it on.
         with_samples: Whether images of single patients may be published with the run.
     """
@@ -94,11 +95,11 @@ def evaluate_run(
 
 
 def _predict(inputs: EvaluationInputs) -> dict[str, SplitPredictions]:
-    """{"validation" and, where it is read, "test": the model's answers}."""
+    """{"validation" and, where there is such a split and it is read, `LEFT_OUT` and "test": the model's answers}."""
     model, normalise = inputs.finished.model, inputs.finished.normalise
     return {
         name: predict_split(model, inputs.pixels[name], normalise, inputs.data.splits[name])
-        for name in ("validation", "test")
+        for name in ("validation", LEFT_OUT, "test")
         if name in inputs.pixels
     }
 
@@ -115,8 +116,8 @@ def _draw(
     folder: Path, history: list[EpochRecord], inputs: EvaluationInputs, predictions: dict[str, SplitPredictions]
 ) -> tuple[list[str], bool]:
     """Draw the test split, or validation where that is all; returns the figures, and whether mistakes.png is public."""
-    name, answers = list(predictions.items())[-1]
-    split, finished = DrawnSplit(name, inputs.task, answers), inputs.finished
+    name = "test" if "test" in predictions else "validation"
+    split, finished = DrawnSplit(name, inputs.task, predictions[name]), inputs.finished
     figures = save_figures(folder, history, split)
     publish = inputs.with_samples
     return figures, draw_mistakes(folder, split, inputs.pixels[name], finished.explained, finished.normalise, publish)

@@ -79,9 +79,15 @@ def write_confusion(path: Path, results: Results) -> None:
 
 
 def write_history(path: Path, history: list[EpochRecord]) -> None:
-    """Write history.csv: a row per epoch, without what was not measured."""
+    """Write history.csv: a row per epoch, without what was not measured; a column for the AUROC of each origin."""
     names = [field.name for field in fields(EpochRecord) if getattr(history[0], field.name) is not None]
-    _write(path, names, [[getattr(row, name) for name in names] for row in history])
+    names.remove("origin_auroc")
+    origins = history[0].origin_auroc
+    head = [*names, *(f"origin_auroc:{origin}" for origin in origins)]
+    rows = [
+        [*(getattr(row, name) for name in names), *(row.origin_auroc[origin] for origin in origins)] for row in history
+    ]
+    _write(path, head, rows)
 
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence]) -> None:

@@ -68,6 +68,17 @@ def test_where_the_label_and_the_decision_differ_that_comes_first(service, phant
     assert verdict.startswith("**The most probable label and")
 
 
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [("youden", "Youden's index"), ("youden-worst", "any source of images"), ("specificity>=0.9", "specificity>=0.9")],
+)
+def test_the_rule_of_the_threshold_is_named(service, phantom, monkeypatch, rule, said):
+    point = replace(service.classifier.operating_point, rule=rule)
+    monkeypatch.setattr(service.classifier, "operating_point", point)
+    verdict = service.verdict(service.examine(str(phantom)), False, ENGLISH)
+    assert re.search(rf"chosen on validation \([^)]*{said}", verdict)
+
+
 def test_a_doubted_image_is_answered_only_if_that_is_asked_for(service, phantom):
     examined = replace(service.examine(str(phantom)), doubt=Doubt.BLANK)
     assert examined.is_withheld

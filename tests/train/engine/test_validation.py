@@ -27,7 +27,22 @@ def test_scores_are_those_of_the_models_outputs(inputs):
         "validation_loss": pytest.approx(float(F.cross_entropy(logits, labels)), abs=1e-6),
         "validation_accuracy": pytest.approx(float((logits.argmax(1) == labels).float().mean())),
         "validation_auroc": pytest.approx(auroc(labels.numpy(), logits.softmax(1).numpy())),
+        "origin_auroc": {},
+        "worst_origin_auroc": scores["validation_auroc"],
     }
+
+
+def test_each_origin_is_scored_by_itself_and_the_worst_counts(inputs):
+    once = small_splits()["validation"]
+    pixels = np.concatenate([once.pixels] * 6)  # 16 images, 8 of each class, six times
+    labels = once.labels.repeat(6).numpy()
+    labels[48:] = 1 - labels[48:]  # half of them with the wrong labels
+    origins = np.repeat(["right", "wrong"], 48)
+    split = PixelDataset(pixels, labels, origins)
+    scores = validate(Accelerator(cpu=True), inputs.model, {"validation": split}, inputs.normalise)
+    clean = validate(Accelerator(cpu=True), inputs.model, small_splits(), inputs.normalise)["validation_auroc"]
+    assert scores["origin_auroc"] == pytest.approx({"right": clean, "wrong": 1 - clean}, abs=1e-6)
+    assert scores["worst_origin_auroc"] == min(scores["origin_auroc"].values()) != scores["validation_auroc"]
 
 
 def test_a_corrupted_copy_counts_as_much_as_the_clean_one(inputs):

@@ -30,6 +30,20 @@ def test_subgroups_are_judged_alone_and_small_ones_left_out():
     assert everyone.low < everyone.value < everyone.high
 
 
+def test_a_subgroup_has_sensitivity_and_specificity_by_every_rule_with_intervals():
+    origin = ["a" if i < 120 else "b" for i in range(200)]
+    point = OperatingPoint("youden", "PNEUMONIA", 0.2)
+    split = predictions(4, columns={"origin": origin})
+    of_b = evaluate(task(point), {"test": split}).subgroups["test"]["origin"]["b"]
+    truth, scores = split.truth[120:], split.probabilities[120:, 1]
+    for rule, threshold in ((of_b.argmax, 0.5), (of_b.operating_point, 0.2)):
+        assert set(rule) == {"auroc", "accuracy", "sensitivity", "specificity"}
+        assert rule["sensitivity"].value == np.mean(scores[truth == 1] >= threshold)
+        assert rule["specificity"].value == np.mean(scores[truth == 0] < threshold)
+        assert rule["specificity"].low < rule["specificity"].value < rule["specificity"].high
+        assert (rule["specificity"].n, rule["specificity"].unit) == (40, "patient")
+
+
 def test_a_subgroup_that_is_a_class_is_left_out():
     subtype = ["none" if i % 2 == 0 else "virus" for i in range(200)]
     assert not evaluate(task(), {"test": predictions(0, columns={"subtype": subtype})}).subgroups

@@ -110,3 +110,68 @@ def test_what_does_not_carry_over_to_test_is_said_with_its_direction():
     )
     assert "carry over" not in evaluation_of(make_results(shift=[]))
     assert "Validation flatters it" not in card_of(make_results(shift=shift[:1]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ("youden", "is Youden's: sensitivity + specificity is greatest. `config.json` holds"),
+        (
+            "youden-worst",
+            "is `youden-worst`: the lowest sensitivity or specificity of any origin is greatest. It counts",
+        ),
+        ("sensitivity>=0.95", "is `sensitivity>=0.95`, at the highest specificity. It counts each of these origins"),
+        ("specificity>=0.9", "is `specificity>=0.9`, at the highest sensitivity. It counts each of these origins by"),
+    ],
+)
+def test_the_rule_of_the_operating_point_is_explained(rule, sentence):
+    results = make_results()
+    results["operating_point"]["rule"] = rule
+    results["history"][-1] |= {"origin_auroc": {"north": 0.9, "south": 0.8}}
+    assert f"The rule, fixed on validation, {sentence}" in page(evaluation_of(results))
+    assert ("by itself: north, south." in page(evaluation_of(results))) == (rule != "youden")
+
+
+def group(images: int, auroc: float) -> dict:
+    """A subgroup of as many images of each class."""
+    metrics = dict.fromkeys(("accuracy", "sensitivity", "specificity"), ENTRY) | {"auroc": ENTRY | {"value": auroc}}
+    counts = {"NORMAL": images, "PNEUMONIA": images}
+    return {"images": 2 * images, "units": 9, "labels": counts, "argmax": metrics, "operating_point": metrics}
+
+
+def test_origins_have_one_table_and_hospitals_are_in_it_only_if_they_are_more_than_an_origin():
+    of_a, of_b, of_c = group(10, 0.9), group(20, 0.8), group(30, 0.7)
+    columns = {
+        "origin": {"a": of_a, "b": of_b, "c": of_c},
+        "hospital": {"Alone": of_a, "B": group(50, 0.75)},
+        "view": {"AP": group(40, 0.6)},
+    }
+    results = make_results(subgroups={"test": columns, "validation": {"origin": {"a": group(5, 0.5)}}})
+    evaluation = evaluation_of(results)
+    (table,) = (block for block in evaluation.split("\n\n") if block.startswith("| split | origin |"))
+    names = [tuple(line.split(" | ")[:2]) for line in table.splitlines()[2:]]
+    assert names == [("| test", "a"), ("| test", "b"), ("| test", "c"), ("| test", "B"), ("| validation", "a")]
+    assert "| test | b | NORMAL 20, PNEUMONIA 20 | 0.800 (0.250 to 0.750) |" in table
+    (others,) = (block for block in evaluation.split("\n\n") if block.startswith("| subgroup |"))
+    assert [line.split(" | ")[0] for line in others.splitlines()[2:]] == ["| view: AP (NORMAL 40, PNEUMONIA 40)"]
+    card = card_of(results)
+    assert "| test | b | NORMAL 20, PNEUMONIA 20 | 0.800 (0.250 to 0.750) |" in card
+    assert "sensitivity at argmax" not in card.split("by origin?")[1].split("##")[0]
+    assert "never seen" not in card + evaluation
+    assert "by origin" not in card_of(make_results()) + evaluation_of(make_results())
+
+
+def test_a_hospital_that_was_left_out_is_named_first_on_test_then_on_development_data():
+    columns = {"origin": {"a": group(10, 0.9), "b": group(20, 0.65)}, "hospital": {"B": group(20, 0.65)}}
+    left_out = {"origin": {"b": group(30, 0.7)}, "hospital": {"B": group(30, 0.7)}}
+    results = make_results(subgroups={"test": columns, "left-out": left_out}, external=False)
+    results["recipe"]["data"] = {"leave_out": ["B"]}
+    card = card_of(results)
+    assert "- It never saw images of B. Its AUROC there is 0.650 (0.250 to 0.750) (test)." in card
+    assert "It was not tested on another hospital" not in card
+    assert "| test | b (never seen) |" in card
+    assert "| test | a |" in card
+    assert "| left-out | B (never seen) |" in card
+    assert '"Never seen": B had no part in training, nor in the choice of the checkpoint, the temperature' in card
+    del results["subgroups"]["test"]
+    assert "AUROC there is 0.700 (0.250 to 0.750) (left-out)." in card_of(results)
