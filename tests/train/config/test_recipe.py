@@ -59,7 +59,7 @@ def test_each_study_and_each_task_has_its_recipe():
         ("learning_rate = 3e-3", "learning_rate = inf", r"learning_rate = inf\. It must be a finite number"),
         ("learning_rate = 3e-3", "learning_rate = 0", r"learning_rate = 0\. It must be greater"),
         ('precision = "fp32"', 'precision = "fp64"', "must be 'auto', 'fp32', 'bf16' or 'fp16'"),
-        ('"youden"', '"guess"', 'must be "argmax", "youden", or'),
+        ('"youden"', '"guess"', 'must be "argmax", "youden", "youden-worst", or'),
         ("[model]", "[model", "not valid TOML"),
         ('optimizer = "adamw"', 'optimizer = "lion"', "must be 'adamw', 'adam', 'adamax', 'rmsprop' or 'sgd'"),
         ('schedule = "cosine"', "", "missing schedule.*Required: .*schedule"),
