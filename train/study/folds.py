@@ -20,6 +20,7 @@ from space.results.evaluation_records import Estimate
 from train.common.arguments import public_name
 from train.config.recipe import Recipe
 from train.data.dataset import load_data
+from train.data.origins import leave_out
 from train.data.pixel_cache import CORRUPTED, Normaliser, PixelDataset, load_pixels
 from train.engine.runtime import mixed_precision, use_all_cores
 from train.engine.trainer import Trainer
@@ -86,7 +87,7 @@ def cross_validate(args: argparse.Namespace, recipe: Recipe) -> dict:
         ChestXrayError: An image cannot be read, or training diverged.
     """
     started = time.monotonic()
-    data = load_data(args.dataset)
+    data = leave_out(load_data(args.dataset), recipe.data.leave_out)
     init = args.init or default_init(recipe.model.architecture)
     threads = use_all_cores()
     precision = mixed_precision(recipe.training.precision, PartialState().device)
@@ -138,7 +139,8 @@ def _answers(
     normalise = Normaliser(*normalisation(processor), accelerator.device)
 
     def part(rows: np.ndarray, name: str = "validation") -> PixelDataset:
-        return PixelDataset(pixels[name].pixels[rows], pixels[name].labels[rows])
+        whole = pixels[name]
+        return PixelDataset(whole.pixels[rows], whole.labels[rows], whole.origins[rows])
 
     splits = {"train": part(fold.train), "validation": part(fold.validation)}
     if recipe.control.selection == "robust-auroc":
