@@ -18,6 +18,7 @@ from train.common.arguments import SCRATCH
 from train.common.atomic_output import partial_of, written_whole
 from train.common.checkpoint_folder import checkpoints_of, has_checkpoint
 from train.data.dataset import load_data
+from train.data.lung_masks import lung_masks_of
 from train.data.origins import LEFT_OUT, leave_out
 from train.data.pixel_cache import CORRUPTED, Normaliser, load_pixels
 from train.engine.cpu_kernels import keep_freed_memory
@@ -104,6 +105,8 @@ def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | 
         names.append("test")
     with accelerator.main_process_first():
         splits = load_pixels(run.data, processor, threads, names)
+        if recipe.needs_lungs:
+            splits["train"].lungs = lung_masks_of(run.data.splits["train"], splits["train"].pixels)
     external = None
     if main and args.also:  # before training: what is refused should be refused now
         external = load_external(args.also, args.also_labels, run.data, splits, processor, threads)

@@ -7,6 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train.config.recipe import AugmentationRecipe
+from train.data.compositing import blur_beside, soften
+
+CURVE_PARTS = 8
+MOST_NOISE = 0.25  # standard deviation of what parts of an image are filled with, in units of the full range
 
 
 class Augmenter:
@@ -23,7 +27,10 @@ class Augmenter:
         self.device = device
         self.place, self.total = slice(0, 0), 0
 
-    def __call__(self, pixels: Tensor, seed: int, place: slice | None = None, total: int | None = None) -> Tensor:
+    def __call__(
+        self, pixels: Tensor, seed: int, place: slice | None = None, total: int | None = None,
+        lungs: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Augment a batch.
 
         Args:
@@ -32,6 +39,7 @@ class Augmenter:
             place: Where these images stand in the batch of all processes, which are given random numbers by their
                 place: however many processes share a batch, an image is changed in the same way. None: this is all.
             total: Images in the batch of all processes.
+            lungs: (B, 1, H, W) uint8, 255 = lung; images without any keep their surroundings.
 
         Returns:
             (B, 1, H, W) float32 in [0, 1].
@@ -39,13 +47,19 @@ class Augmenter:
         self.random.manual_seed(seed)
         self.place, self.total = place or slice(0, len(pixels)), total or len(pixels)
         recipe = self.recipe
-        images = self._geometry(pixels.float() / 255)
+        images = pixels.float() / 255
+        if lungs is not None and (recipe.blur_surroundings or recipe.fill_surroundings):
+            images = self._hide_surroundings(images, (lungs == 255).float())
+        if recipe.frame_blackout:
+            images = self._hide_frame(images)
+        images = self._geometry(images)
+        if recipe.tone_curve:
+            images = self._bend_tones(images)
         images = self._intensity(images)
         if recipe.blur_sigma:
             images = self._blur(images)
         if recipe.noise_std:
-            noise = torch.randn((self.total, *images.shape[1:]), generator=self.random, device=self.device)[self.place]
-            images = images + noise * self._uniform(0, recipe.noise_std)
+            images = images + self._normal(*images.shape[1:]) * self._uniform(0, recipe.noise_std)
         if recipe.erase_probability:
             images = self._erase(images)
         return images.clamp_(0, 1)
@@ -54,6 +68,52 @@ class Augmenter:
         """(B, 1, 1, 1) uniform values."""
         values = torch.rand(self.total, generator=self.random, device=self.device)[self.place]
         return (values * (high - low) + low).view(-1, 1, 1, 1)
+
+    def _normal(self, *shape: int) -> Tensor:
+        """(B, *shape) values of the standard normal distribution."""
+        return torch.randn((self.total, *shape), generator=self.random, device=self.device)[self.place]
+
+    def _chosen(self, chance: float) -> Tensor:
+        """(B, 1, 1, 1) bool, True with this chance."""
+        return self._uniform(0, 1) < chance
+
+    def _filling(self, images: Tensor) -> Tensor:
+        """Noise of a random level and strength, (B, 1, H, W): what hidden parts of images are replaced by.
+
+        Never the mean of an image, which the occlusion controls of evaluation fill with.
+        """
+        noise = self._normal(*images.shape[1:]) * self._uniform(0, MOST_NOISE)
+        return (self._uniform(0, 1) + noise).clamp(0, 1)
+
+    def _hide_surroundings(self, images: Tensor, lungs: Tensor) -> Tensor:
+        """Blur all but the lungs, or replace it by noise, in a share of the images."""
+        recipe, soft = self.recipe, soften(lungs)
+        usable = lungs.amax(dim=(1, 2, 3), keepdim=True) > 0
+        if recipe.blur_surroundings:
+            chosen = self._chosen(recipe.blur_surroundings) & usable
+            images = torch.where(chosen, torch.lerp(blur_beside(images, 1 - soft), images, soft), images)
+        if recipe.fill_surroundings:
+            chosen = self._chosen(recipe.fill_surroundings) & usable
+            images = torch.where(chosen, torch.lerp(self._filling(images), images, soft), images)
+        return images
+
+    def _hide_frame(self, images: Tensor) -> Tensor:
+        """Replace a frame of random widths by black or by noise, in a share of the images."""
+        left, right, above, below = (self._uniform(*self.recipe.frame_width) for _ in range(4))
+        y, x = (((torch.arange(side, device=self.device) + 0.5) / side) for side in images.shape[2:])
+        x, y = x.view(1, 1, 1, -1), y.view(1, 1, -1, 1)
+        frame = (x < left) | (x > 1 - right) | (y < above) | (y > 1 - below)
+        filling = torch.where(self._chosen(0.5), 0.0, self._filling(images))
+        return torch.where(frame & self._chosen(self.recipe.frame_blackout), filling, images)
+
+    def _bend_tones(self, images: Tensor) -> Tensor:
+        """Change intensities by a rising curve of straight parts, which maps 0 to 0 and 1 to 1."""
+        slopes = (self._normal(CURVE_PARTS) * self.recipe.tone_curve).exp()
+        knots = F.pad((slopes / slopes.sum(dim=1, keepdim=True)).cumsum(dim=1), (1, 0))
+        scaled = (images.clamp(0, 1) * CURVE_PARTS).flatten(1)
+        part = scaled.long().clamp(max=CURVE_PARTS - 1)
+        low, high = knots.gather(1, part), knots.gather(1, part + 1)
+        return torch.lerp(low, high, scaled - part).view_as(images)
 
     def _log_uniform(self, limits: tuple[float, float]) -> Tensor:
         return self._uniform(math.log(limits[0]), math.log(limits[1])).exp()
@@ -103,7 +163,7 @@ class Augmenter:
         return F.conv2d(batch, kernel.transpose(2, 3), groups=n).transpose(0, 1)
 
     def _erase(self, images: Tensor) -> Tensor:
-        """Replace one rectangle by the image's mean, in a share of the images."""
+        """Replace one rectangle by noise, in a share of the images."""
         recipe, (_, _, height, width) = self.recipe, images.shape
         side = self._uniform(*recipe.erase_area).sqrt()
         ratio = self._log_uniform((0.5, 2.0)).sqrt()
@@ -111,6 +171,6 @@ class Augmenter:
         x0, y0 = self._uniform(0, 1) * (1 - across), self._uniform(0, 1) * (1 - down)
         x = ((torch.arange(width, device=self.device) + 0.5) / width).view(1, 1, 1, width)
         y = ((torch.arange(height, device=self.device) + 0.5) / height).view(1, 1, height, 1)
-        chosen = self._uniform(0, 1) < recipe.erase_probability
+        chosen = self._chosen(recipe.erase_probability)
         inside = ((x >= x0) & (x < x0 + across) & chosen) & ((y >= y0) & (y < y0 + down))
-        return torch.where(inside, images.mean(dim=(2, 3), keepdim=True), images)
+        return torch.where(inside, self._filling(images), images)

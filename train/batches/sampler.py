@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # Keeps the random numbers of different purposes apart, whatever the seed.
-ORDER, AUGMENTATION, DROPOUT = range(3)
+ORDER, AUGMENTATION, DROPOUT, DONORS = range(4)
 
 
 @dataclass(frozen=True)

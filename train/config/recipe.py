@@ -36,9 +36,11 @@ ShareBelowOne = Annotated[float, Field(ge=0, le=0.99)]
 NotNegative = Annotated[float, Field(ge=0)]
 Factor = Annotated[float, Field(ge=0.1, le=10)]
 AreaShare = Annotated[float, Field(ge=0, le=0.5)]
+FrameShare = Annotated[float, Field(ge=0, le=0.4)]
 # [smallest, largest]
 FactorRange = Annotated[tuple[Factor, Factor], BeforeValidator(check_pair), AfterValidator(check_order)]
 AreaRange = Annotated[tuple[AreaShare, AreaShare], BeforeValidator(check_pair), AfterValidator(check_order)]
+FrameRange = Annotated[tuple[FrameShare, FrameShare], BeforeValidator(check_pair), AfterValidator(check_order)]
 Names = Annotated[tuple[str, ...], BeforeValidator(check_names)]
 Trainable = Literal["all", "last-stage", "head"]
 
@@ -140,8 +142,26 @@ class ControlRecipe:
 
 @dataclass(**STRICT)
 class AugmentationRecipe:
-    """Random changes to each training image; by default none."""
+    """Random changes to each training image; by default none.
 
+    The first three need lung masks. They leave an image alone whose mask fills less than 5% or more than 60% of it.
+    """
+
+    swap_surroundings: Share = 0.0
+    """Chance that an image's lungs are laid on the surroundings of another training image, of any class and origin
+    (`train.data.compositing`). The label is that of the lungs. Only at 1 do surroundings never tell the label: a
+    network can see whether lungs were pasted."""
+    blur_surroundings: Share = 0.0
+    """Chance that all but the lungs is blurred strongly."""
+    fill_surroundings: Share = 0.0
+    """Chance that all but the lungs is replaced by noise of a random level."""
+    frame_blackout: Share = 0.0
+    """Chance that the outer frame is replaced: by black in half of the images, else by noise of a random level."""
+    frame_width: FrameRange = (0.02, 0.12)
+    """Range of that frame's width on each side, as a share of the side; each side has its own."""
+    tone_curve: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """How far a random rising curve from black to white bends the intensities: the standard deviation of the logarithm
+    of the slopes of its eight parts."""
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Rotation, uniform in +- this."""
     shift: Share = 0.0
@@ -163,7 +183,7 @@ class AugmentationRecipe:
     noise_std: Share = 0.0
     """Largest standard deviation of Gaussian noise, uniform from 0, in units of the full range."""
     erase_probability: Share = 0.0
-    """Chance that one rectangle is replaced by the image's mean."""
+    """Chance that one rectangle is replaced by noise of a random level."""
     erase_area: AreaRange = (0.02, 0.2)
     """Range of that rectangle's share of the image."""
 
@@ -198,6 +218,12 @@ class Recipe:
     augmentation: AugmentationRecipe
     evaluation: EvaluationRecipe
     data: DataRecipe
+
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether training needs a lung mask for each image."""
+        augmentation = self.augmentation
+        return any((augmentation.swap_surroundings, augmentation.blur_surroundings, augmentation.fill_surroundings))
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as results.json records it: plain nested values, ranges as lists."""

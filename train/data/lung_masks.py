@@ -51,3 +51,20 @@ def masked_images(pixels: PixelDataset, split: datasets.Dataset) -> MaskedImages
         return None
     stacked = np.stack(masks)
     return MaskedImages(np.array(rows), np.asarray(pixels.pixels[rows]), stacked == LUNG, stacked != IGNORED)
+
+
+def lung_masks_of(split: datasets.Dataset, pixels: np.ndarray) -> np.ndarray:
+    """The lung mask of every image of a split, at the size of its pixels.
+
+    Args:
+        split: The split, with a column `lung_mask` or not.
+        pixels: (N, H, W) uint8.
+
+    Returns:
+        (N, H, W) uint8: `LUNG`, `IGNORED` or 0; all 0 where an image has no mask.
+    """
+    masks = np.zeros(pixels.shape, dtype=np.uint8)
+    for row, mask in enumerate(split["lung_mask"] if "lung_mask" in split.features else ()):
+        if mask is not None:
+            masks[row] = mask.convert("L").resize(pixels.shape[:0:-1], Image.Resampling.NEAREST)
+    return masks

@@ -89,10 +89,17 @@ class PixelDataset:
         pixels: (N, H, W) uint8.
         labels: (N,) class indices.
         origins: (N,) strings, "" where the origin is not known; None: nowhere.
+        lungs: (N, H, W) uint8, 255 = lung; None where nothing needs them.
     """
 
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray, origins: np.ndarray | None = None):
-        self.pixels = pixels
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        origins: np.ndarray | None = None,
+        lungs: np.ndarray | None = None,
+    ):
+        self.pixels, self.lungs = pixels, lungs
         self.origins = np.full(len(labels), "") if origins is None else origins
         self.labels = torch.as_tensor(np.asarray(labels), dtype=torch.long)
 

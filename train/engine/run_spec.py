@@ -11,6 +11,7 @@ from space.errors import UsageError
 from train.batches.sampler import epoch_length
 from train.common.arguments import public_name
 from train.config.recipe import RECIPES, Recipe
+from train.data.compositing import plausible
 from train.data.dataset import Data
 from train.data.pixel_cache import PixelDataset
 
@@ -116,6 +117,8 @@ def print_plan(run: RunSpec, splits: dict[str, PixelDataset], device: torch.devi
     batches = f"{training.batch_size} x {run.processes} x {training.accumulation_steps}"
     print(f"model    {model.architecture}, {model.image_size} px, {' / '.join(labels)}; start: {run.init}")
     print(f"images   {counts}; training: {classes}")
+    if (lungs := splits["train"].lungs) is not None:
+        print(f"lungs    {plausible(lungs).sum():,} training images have a lung mask that can be right")
     print(f"training {training.epochs} epochs of {max(1, steps)} steps, batches of {batches}{limit}; seed {run.seed}")
     print(f"         {training.optimizer}, {training.schedule} schedule, class balance: {training.class_balance}")
     print(f"device   {device}, {run.processes} process(es), {run.precision_name}, {torch.get_num_threads()} threads")

@@ -65,7 +65,8 @@ class Trainer:
         self.accelerator, self.inputs, self.training = accelerator, inputs, training
         freeze(inputs.model, inputs.recipe.model.trainable)
         ranks = (accelerator.process_index, accelerator.num_processes)
-        self.batches = TrainingBatches(inputs.splits["train"], training, inputs.seed, accelerator.device, *ranks)
+        swap = inputs.recipe.augmentation.swap_surroundings
+        self.batches = TrainingBatches(inputs.splits["train"], training, inputs.seed, accelerator.device, *ranks, swap)
         check_batch_norm(inputs.model, self.batches.smallest)
         if (accelerator.device.type, accelerator.mixed_precision) == ("cpu", "bf16"):
             avoid_slow_kernels(inputs.model)
@@ -188,9 +189,8 @@ class Trainer:
 
     def _backward(self, batch: Batch, number: int) -> Tensor:
         """Forward and backward pass of one batch; returns its share of the step's loss, detached."""
-        pixels = self.augment(
-            batch.pixels, random_seed(self.inputs.seed, AUGMENTATION, self.step, number), batch.place, batch.total
-        )
+        seed = random_seed(self.inputs.seed, AUGMENTATION, self.step, number)
+        pixels = self.augment(batch.pixels, seed, batch.place, batch.total, batch.lungs)
         if batch.augmented is not None:
             pixels = torch.where(batch.augmented.view(-1, 1, 1, 1), pixels, batch.pixels.float() / 255)
         with self.accelerator.autocast():

@@ -1,4 +1,9 @@
-"""Whether a model still "works" on images from which what it should look at was removed."""
+"""Whether a model still "works" on images from which what it should look at was removed.
+
+What is removed is filled with one gray level, the mean of what is kept. Training never does that: it fills with noise
+of a random level, or blurs (`train.batches.augmentation`). A network that had learned to shrug at such holes would
+pass these controls and keep its shortcut.
+"""
 
 import numpy as np
 from scipy.special import softmax

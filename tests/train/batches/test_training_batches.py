@@ -6,6 +6,7 @@ import torch
 
 from space.errors import UsageError
 from tests.conftest import TINY_RECIPE
+from tests.train.evaluation.fixtures import lungs
 from train.batches.training_batches import TrainingBatches
 from train.config.recipe import load_recipe
 from train.data.pixel_cache import PixelDataset
@@ -53,3 +54,63 @@ def test_one_small_batch_is_not_left_out_and_too_few_images_for_the_processes_ar
     assert [len(batch.labels) for (batch,) in batches.epoch(0)] == [10]
     with pytest.raises(UsageError, match="10 training images are too few for 16 processes"):
         TrainingBatches(numbered(10, np.arange(10) % 2), training, 0, CPU, 0, 16)
+
+
+def surrounded(n: int) -> PixelDataset:
+    """Lungs of gray level 100 + the image's number, surroundings of 10 + it; the last image has no mask."""
+    cut = lungs(n)
+    numbers = np.arange(n, dtype=np.uint8)[:, None, None]
+    masks = cut.astype(np.uint8) * 255
+    masks[-1] = 0
+    return PixelDataset(np.where(cut, 100 + numbers, numbers + 10).astype(np.uint8), np.arange(n) % 2, lungs=masks)
+
+
+def test_lungs_get_the_surroundings_of_images_of_any_class_and_keep_their_label():
+    training, split = replace(load_recipe(TINY_RECIPE).training, batch_size=16), surrounded(48)
+    batches = TrainingBatches(split, training, 5, CPU, 0, 1, swap=1.0)
+    pairs = []
+    for (batch,) in batches.epoch(0):
+        for pixels, mask, label in zip(batch.pixels[:, 0], batch.lungs[:, 0], batch.labels, strict=True):
+            around = int(pixels[0, 0]) - 10
+            if not mask.any():
+                assert around == 47
+                continue
+            assert 0 <= around < 47  # the image without a mask gives no surroundings
+            pairs.append((int(label), around % 2))
+    assert len(pairs) == 47
+    agreeing = np.mean([ours == theirs for ours, theirs in pairs])
+    assert 0.25 < agreeing < 0.75
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_surroundings_are_swapped_alike_whichever_process_has_the_image_and_whenever_it_is_asked(accumulation):
+    training = replace(load_recipe(TINY_RECIPE).training, batch_size=12, accumulation_steps=accumulation)
+    split = surrounded(60)
+    whole = [torch.cat([batch.pixels for batch in step]) for step in _epoch(split, training, 0, 1)]
+    parts = [_epoch(split, replace(training, batch_size=6), rank, 2) for rank in range(2)]
+    for ours, theirs in zip(whole, zip(*parts, strict=True), strict=True):
+        assert torch.equal(torch.cat([part.pixels for pair in zip(*theirs, strict=True) for part in pair]), ours)
+    later = next(iter(TrainingBatches(split, training, 5, CPU, 0, 1, 0.5).epoch(1, first=1)))
+    assert torch.equal(torch.cat([batch.pixels for batch in later]), whole[1])
+
+
+def _epoch(split: PixelDataset, training, rank: int, processes: int) -> list:
+    return list(TrainingBatches(split, training, 5, CPU, rank, processes, 0.5).epoch(1))
+
+
+def test_images_that_are_shown_as_they_are_keep_their_surroundings():
+    split = surrounded(60)
+    split.labels[:] = torch.arange(60) % 3 == 0  # "oversample" shows originals once, and copies of the smaller class
+    training = replace(load_recipe(TINY_RECIPE).training, batch_size=16, class_balance="oversample")
+    for (batch,) in TrainingBatches(split, training, 5, CPU, 0, 1, 1.0).epoch(0):
+        for pixels, augmented in zip(batch.pixels[:, 0], batch.augmented, strict=True):
+            assert augmented or any(np.array_equal(pixels, own) for own in split.pixels)
+
+
+def test_surroundings_cannot_be_swapped_without_masks():
+    with pytest.raises(UsageError, match="need lung masks"):
+        TrainingBatches(numbered(10, np.arange(10) % 2), load_recipe(TINY_RECIPE).training, 0, CPU, 0, 1, 0.5)
+    blind = surrounded(10)
+    blind.lungs[:] = 255
+    with pytest.raises(UsageError, match="need lung masks"):
+        TrainingBatches(blind, load_recipe(TINY_RECIPE).training, 0, CPU, 0, 1)

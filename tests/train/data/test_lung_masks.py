@@ -2,7 +2,7 @@ import numpy as np
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PillowImage
 
-from train.data.lung_masks import IGNORED, LUNG, masked_images
+from train.data.lung_masks import IGNORED, LUNG, lung_masks_of, masked_images
 from train.data.pixel_cache import PixelDataset
 
 SIZE = 32
@@ -33,3 +33,11 @@ def test_without_a_mask_of_a_lung_there_is_nothing():
     empty = np.zeros((64, 64), np.uint8)
     assert masked_images(pixels, split(None, empty)) is None
     assert masked_images(pixels, split(empty, empty).remove_columns("lung_mask")) is None
+
+
+def test_every_image_of_a_split_gets_a_mask():
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, :32] = LUNG
+    masks = lung_masks_of(split(None, mask), np.zeros((2, SIZE, SIZE), np.uint8))
+    assert not masks[0].any()
+    assert (masks[1, :, : SIZE // 2] == LUNG).all()

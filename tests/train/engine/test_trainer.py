@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.train.engine.fixtures import make_inputs, make_trainer, small_model, small_recipe, small_splits
+from train.data.pixel_cache import PixelDataset
 
 STILL = (
     "rotation_degrees=0", "shift=0", "zoom=[1, 1]", "flip_probability=0", "gamma=[1, 1]", "contrast=0", "brightness=0",
@@ -155,3 +156,23 @@ def test_oversampling_shows_originals_as_they_are_and_copies_changed(tmp_path):
     pixels = shown[0]
     differs = (pixels - batch.pixels / 255).abs().amax(dim=(1, 2, 3)) > 1e-3
     assert torch.equal(differs, batch.augmented)
+
+
+def test_surroundings_are_swapped_and_hidden_in_training(tmp_path):
+    whole = small_splits()
+    lungs = np.zeros_like(whole["train"].pixels)
+    lungs[:, 8:24, 6:13] = lungs[:, 8:24, 19:26] = 255
+    masked = whole | {"train": PixelDataset(whole["train"].pixels, whole["train"].labels, lungs=lungs)}
+
+    def shown(*changes: str) -> torch.Tensor:
+        seen = []
+        folder = tmp_path / "+".join(changes or ["own"])
+        trainer = make_trainer(folder, small_recipe(*STILL, *changes), splits=masked, max_steps=1)
+        trainer.model.register_forward_pre_hook(lambda *given: seen.append(given[2]["pixel_values"]), with_kwargs=True)
+        trainer.run()
+        return seen[0]
+
+    own, *changed = (shown(*changes) for changes in ((), ("swap_surroundings=1",), ("fill_surroundings=1",)))
+    for images in changed:
+        assert (images - own).abs()[..., :3].mean() > 0.1
+        assert ((images - own)[..., 14:18, 8:11].flatten(1).std(dim=1)).median() < 0.2
