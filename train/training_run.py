@@ -32,6 +32,7 @@ from train.evaluation.external_set import load_external
 from train.models.chest_cnns import default_init
 from train.models.factory import build, save
 from train.models.preprocessing import normalisation
+from train.models.pretrained import weights_sha256
 from train.report.finish import finish_run, hide_hostname
 from train.report.summary import print_results
 
@@ -71,6 +72,7 @@ def specify(args: Namespace) -> RunSpec:
     cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
     # Others wait while the main process decodes images and evaluates, which may take longer than NCCL's 10 minutes.
     state = PartialState(cpu=cpu, **InitProcessGroupKwargs(timeout=timedelta(hours=4)).to_kwargs())
+    init = args.init or default_init(args.recipe.model.architecture)
     return RunSpec(
         folder=partial_of(args.output),
         recipe=args.recipe,
@@ -78,11 +80,12 @@ def specify(args: Namespace) -> RunSpec:
         changes=tuple(args.set),
         data=data,
         seed=args.seed,
-        init=args.init or default_init(args.recipe.model.architecture),
+        init=init,
         max_steps=args.max_steps,
         mixed_precision=mixed_precision(args.recipe.training.precision, state.device),
         processes=state.num_processes,
         with_samples=args.with_samples,
+        init_sha256=weights_sha256(init),
     )
 
 

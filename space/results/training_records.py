@@ -129,6 +129,7 @@ class TrainingRecord:
         remote_code: Whether the model brings its own code, `modeling_chest_cnn.py`.
         command: The command that made the run.
         init, base_model: The starting weights, and the Hub's name of the model that they are of, if it has one.
+        init_sha256: Of starting weights that were a local file or run folder; "" for others.
         max_steps: The limit that was asked for.
         precision: Of training: "fp32", "bf16" or "fp16".
         images: {split: number}.
@@ -144,6 +145,7 @@ class TrainingRecord:
     seed: int
     init: str
     base_model: str | None = None
+    init_sha256: str = ""
     max_steps: int | None = None
     processes: int
     precision: str

@@ -32,6 +32,7 @@ class RunSpec:
         mixed_precision: As accelerate names it: "no", "bf16" or "fp16".
         processes: Number of processes; each takes its own batches.
         with_samples: Whether images of single patients may be published with the run.
+        init_sha256: Of starting weights that are a local file or run folder; "" for others.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class RunSpec:
     mixed_precision: str
     processes: int
     with_samples: bool = False
+    init_sha256: str = ""
 
     def __post_init__(self):
         wanted, labels = self.recipe.evaluation.positive_label, self.data.labels

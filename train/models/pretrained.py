@@ -1,5 +1,6 @@
 """Where training starts: weights from ImageNet, a file, a run folder or the Hub, fitted to a network."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def load_start(net: nn.Module, init: str, labels: list[str], imagenet_repo: str 
         raise UsageError(f"--init {init}: {path.name} is not a readable safetensors file ({error}).") from None
     trained_for = _labels_beside(path)
     _load(net, weights, init, with_head=trained_for in (None, labels))
+
+
+def weights_sha256(init: str) -> str:
+    """The SHA-256 of starting weights that are a local file or run folder; "" for others, which have a name."""
+    path = Path(init) / "model.safetensors" if Path(init).is_dir() else Path(init)
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _find(init: str) -> Path:

@@ -35,6 +35,7 @@ def record_training(run: RunSpec, fit: Fit, images: dict[str, int], device: torc
         command=run.command,
         seed=run.seed,
         init=run.init_name,
+        init_sha256=run.init_sha256,
         base_model=base_model(run.recipe.model.architecture) if run.init == IMAGENET else None,
         max_steps=run.max_steps,
         processes=run.processes,

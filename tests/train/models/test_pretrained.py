@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 import timm
 import torch
@@ -12,6 +14,7 @@ from tests.train.engine.fixtures import finetune
 from train.config.recipe import ModelRecipe
 from train.data.dataset import load_data
 from train.models.factory import build, classifier_layer, save
+from train.models.pretrained import weights_sha256
 
 TINY = ModelRecipe("test_efficientnet", 64, 0.1)
 CHEST_CNN = ModelRecipe("chest_cnn_pneumonia", 32, 0.0)
@@ -34,6 +37,13 @@ def test_init_takes_a_run_folder_or_a_file_and_replaces_a_head_of_other_size(tmp
     assert classifier_layer(other).out_features == 3
     assert other.config.num_labels == 3
     assert other.config.id2label[2] == "c"
+
+
+def test_local_weights_are_told_by_their_hash(tmp_path):
+    save_file({"conv_stem.weight": torch.zeros(1)}, tmp_path / "model.safetensors")
+    digest = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    assert weights_sha256(str(tmp_path / "model.safetensors")) == weights_sha256(str(tmp_path)) == digest
+    assert {weights_sha256(init) for init in ("imagenet", "scratch", "timm/some_net", str(tmp_path.parent))} == {""}
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path):

@@ -175,3 +175,17 @@ def test_a_hospital_that_was_left_out_is_named_first_on_test_then_on_development
     assert '"Never seen": B had no part in training, nor in the choice of the checkpoint, the temperature' in card
     del results["subgroups"]["test"]
     assert "AUROC there is 0.700 (0.250 to 0.750) (left-out)." in card_of(results)
+
+
+def test_the_card_says_what_training_started_from_and_whose_licence_is_to_be_checked():
+    assert "started from" not in card_of(make_results())
+    file = make_results(init="weights.safetensors", init_sha256="f00d")
+    said = "`weights.safetensors`, a local file with the SHA-256 `f00d`."
+    assert f"Training started from other weights: {said} Nothing here says under which licence" in page(card_of(file))
+    assert "Starting weights: weights.safetensors, a local file with the SHA-256 `f00d`. Seed: 0." in evaluation_of(
+        file
+    )
+    imagenet = make_results(init="imagenet", base_model="timm/some_net")
+    assert "Weights: Apache-2.0. Training started from ImageNet weights of `timm/some_net`; check" in card_of(imagenet)
+    hub = card_of(make_results(init="owner/name"))
+    assert "started from other weights: `owner/name`.\n  Nothing here says" in hub

@@ -44,8 +44,8 @@ def test_the_selection_metric_is_the_recipes():
 
 
 def test_no_local_path_is_recorded_and_the_base_model_only_of_imagenet_weights():
-    local = record_training(spec(init="/home/me/secret/weights.safetensors"), FIT, IMAGES, CPU)
-    assert (local.init, local.base_model) == ("weights.safetensors", None)
+    local = record_training(spec(init="/home/me/secret/weights.safetensors", init_sha256="f00d"), FIT, IMAGES, CPU)
+    assert (local.init, local.init_sha256, local.base_model) == ("weights.safetensors", "f00d", None)
     run = spec(path=find_recipe("mobilenetv2-pneumonia"), init="imagenet")
     assert record_training(run, FIT, IMAGES, CPU).base_model == "timm/mobilenetv2_100.ra_in1k"
 
