@@ -123,6 +123,30 @@ class Evaluation:
 
 
 @dataclass(**CHECKED)
+class RegionEnergy:
+    """How much of the energy of class activation maps lies in a region of each image, such as the lungs.
+
+    Attributes:
+        images, empty: Images with such a region whose map is not empty, and those whose map is.
+        labels: {label: images with such a region}.
+        inside: Share of the energy that lies in the region; this and the others are None where every map is empty.
+        area: Share of the image that the region covers.
+        shuffled: Share of other patients' maps in the same region.
+        gain: `inside` - `shuffled`, paired.
+        over_area: `inside` - `area`, paired; None in results of earlier versions.
+    """
+
+    images: int
+    empty: int
+    labels: dict[str, int] = Field(default_factory=dict)
+    inside: Estimate | None = None
+    area: Estimate | None = None
+    shuffled: Estimate | None = None
+    gain: Estimate | None = None
+    over_area: Estimate | None = None
+
+
+@dataclass(**CHECKED)
 class ExternalTest:
     """The model on another dataset.
 
@@ -130,6 +154,7 @@ class ExternalTest:
         labels: {its class: the model's class, or None where its images are left out}.
         rules, classes, confusion, calibration: As `Evaluation` has them for one split.
         drop: {rule: {metric: the value on the model's own test split minus the value here}}.
+        box_energy: None where the dataset has no boxes.
     """
 
     dataset: DatasetRecord
@@ -140,28 +165,7 @@ class ExternalTest:
     confusion: dict[str, list[list[int]]] = Field(default_factory=dict)
     calibration: SplitCalibration
     drop: dict[str, dict[str, float]]
-
-
-@dataclass(**CHECKED)
-class LungEnergy:
-    """How much of the energy of class activation maps lies in the lungs.
-
-    Attributes:
-        images, empty: Test images with a mask whose map is not empty, and those whose map is.
-        labels: {label: images with a mask}.
-        inside: Share of the energy that lies in the lungs; this and the others are None where every map is empty.
-        area: Share of the image that is lung.
-        shuffled: Share of other patients' maps in the same lungs.
-        gain: `inside` - `shuffled`, paired.
-    """
-
-    images: int
-    empty: int
-    labels: dict[str, int] = Field(default_factory=dict)
-    inside: Estimate | None = None
-    area: Estimate | None = None
-    shuffled: Estimate | None = None
-    gain: Estimate | None = None
+    box_energy: RegionEnergy | None = None
 
 
 @dataclass(**CHECKED)
@@ -173,11 +177,54 @@ class RandomisedStage:
 
 
 @dataclass(**CHECKED)
-class Saliency:
-    """The checks of class activation maps; `lung_energy` is None where the test images have no lung masks."""
+class DeletionTest:
+    """How much an answer changes when the hottest part of its map is hidden, and when other areas of that size are.
 
-    lung_energy: LungEnergy | None
+    An answer's lead is the logit of the most likely class minus the largest other logit.
+
+    Attributes:
+        method: "blur", or "fill" with the mean of the rest.
+        others: Where the other areas lie: "anywhere", or in the "lungs".
+        images, empty: Images that were tried, and those left out because their map is empty or the same everywhere.
+        lead: Mean lead of the whole images.
+        hottest: Mean by which the lead falls when the hottest part is hidden.
+        other: The same for other areas.
+        difference: `hottest` - `other`, paired.
+    """
+
+    method: str
+    others: str
+    images: int
+    empty: int
+    lead: Estimate
+    hottest: Estimate
+    other: Estimate
+    difference: Estimate
+
+
+@dataclass(**CHECKED)
+class Saliency:
+    """The checks of class activation maps.
+
+    Attributes:
+        lung_energy: None where the images have no lung masks.
+        randomisation: A stage after the other, the head first.
+        deletion: Empty where every map is empty, and in results of earlier versions.
+        box_energy: None where the images have no boxes.
+    """
+
+    lung_energy: RegionEnergy | None
     randomisation: list[RandomisedStage]
+    deletion: list[DeletionTest] = Field(default_factory=list)
+    box_energy: RegionEnergy | None = None
+
+    @property
+    def hottest_counts_more(self) -> bool | None:
+        """Whether hiding the hottest part changes answers more than hiding other areas, by every deletion test.
+
+        None where there is no such test. An interval that reaches 0 does not show it.
+        """
+        return all(test.difference.low > 0 for test in self.deletion) if self.deletion else None
 
 
 @dataclass(**CHECKED)

@@ -24,7 +24,7 @@ class Results(Evaluation, TrainingRecord):
         resamples: Of the bootstrap.
         operating_point: None where argmax decides.
         external: {dataset's name: the model there}.
-        saliency, shortcuts: None where there is no test split.
+        saliency, shortcuts: On test, or on validation where test was not read; earlier versions then have None.
         guard: None before there was one.
         figures: Names of the images in `figures/`.
         samples: Whether images of single patients may be published with the run.

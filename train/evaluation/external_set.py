@@ -5,7 +5,6 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-from torch import nn
 
 from space.errors import UsageError
 from space.results.evaluation_records import ByRule, ExternalTest
@@ -13,9 +12,11 @@ from space.results.training_records import DatasetRecord
 from train.data.dataset import Data, load_data
 from train.data.duplicates import find_copies
 from train.data.label_map import read_map
-from train.data.pixel_cache import Normaliser, PixelDataset, load_pixels
+from train.data.pixel_cache import PixelDataset, load_pixels
 from train.evaluation.evaluate_model import DecisionSpec, evaluate
+from train.evaluation.finished_model import FinishedModel
 from train.evaluation.inference import fingerprints, image_of, predict_split
+from train.evaluation.saliency_checks import box_energy
 
 SHOWN = 5  # pairs of copies that a refusal names
 
@@ -110,19 +111,18 @@ def _refuse_copies(dataset: str, external: ExternalSet, own: Data, own_pixels: d
 
 
 def evaluate_external(
-    external: ExternalSet, model: nn.Module, normalise: Normaliser, task: DecisionSpec, test: ByRule | None
+    external: ExternalSet, finished: FinishedModel, task: DecisionSpec, test: ByRule | None
 ) -> ExternalTest:
     """Evaluate the model on another dataset.
 
     Args:
         external: The dataset.
-        model: The finished classifier.
-        normalise: Pixels -> the model's input.
+        finished: The classifier.
         task: What the model was made for.
         test: Metrics of its own test split, to compare with; None if it has none.
     """
     name = "external"
-    predictions = predict_split(model, external.pixels, normalise, external.rows)
+    predictions = predict_split(finished.model, external.pixels, finished.normalise, external.rows)
     evaluation = evaluate(task, {name: predictions})
     rules = evaluation.splits[name]
     drop = {
@@ -140,4 +140,5 @@ def evaluate_external(
         confusion=evaluation.confusion[name],
         calibration=evaluation.calibration.splits[name],
         drop=drop,
+        box_energy=box_energy(finished, external.pixels, external.rows, predictions.units, task.labels),
     )

@@ -17,13 +17,14 @@ from train.data.lung_masks import masked_images
 from train.data.origins import LEFT_OUT
 from train.data.pixel_cache import PixelDataset
 from train.evaluation.bootstrap import RESAMPLES
+from train.evaluation.deletion import deletion_tests
 from train.evaluation.evaluate_model import DecisionSpec, evaluate
 from train.evaluation.external_set import ExternalSet, evaluate_external
 from train.evaluation.finished_model import FinishedModel
 from train.evaluation.fit_guard import describe, fit_guard, spread_rows
 from train.evaluation.inference import SplitPredictions, predict_split
 from train.evaluation.occlusion_controls import shortcut_controls
-from train.evaluation.saliency_checks import lung_energy, weight_randomisation
+from train.evaluation.saliency_checks import box_energy, count_classes, maps_of, region_energy, weight_randomisation
 from train.report.figures import DrawnSplit, save_figures
 from train.report.mistakes import draw_mistakes
 from train.report.model_card import write_cards
@@ -68,7 +69,7 @@ def evaluate_run(
         progress.update()
         evaluation = evaluate(inputs.task, predictions)
         progress.update()
-        saliency, shortcuts = _check_on_test(inputs, predictions["test"]) if "test" in predictions else (None, None)
+        saliency, shortcuts = _check(inputs, *list(predictions.items())[-1])
         progress.update()
         guard, guard_record = _fit_guard(inputs, list(predictions))
         guard.save(folder / GUARD_FILE)
@@ -108,8 +109,7 @@ def _test_elsewhere(inputs: EvaluationInputs, own_test: ByRule | None) -> dict[s
     """{dataset's name: the model there}, of the other dataset if there is one."""
     if (other := inputs.external) is None:
         return {}
-    finished = inputs.finished
-    return {other.summary.name: evaluate_external(other, finished.model, finished.normalise, inputs.task, own_test)}
+    return {other.summary.name: evaluate_external(other, inputs.finished, inputs.task, own_test)}
 
 
 def _draw(
@@ -123,22 +123,27 @@ def _draw(
     return figures, draw_mistakes(folder, split, inputs.pixels[name], finished.explained, finished.normalise, publish)
 
 
-def _check_on_test(
-    inputs: EvaluationInputs, predictions: SplitPredictions
+def _check(
+    inputs: EvaluationInputs, name: str, predictions: SplitPredictions
 ) -> tuple[Saliency, dict[str, ShortcutControl]]:
-    """What the model looks at, and how it does without what it should look at."""
-    model, normalise, test, units = (
-        inputs.finished.model, inputs.finished.normalise, inputs.pixels["test"], predictions.units,
-    )  # fmt: skip
-    explained = inputs.finished.explained
-    masked, energy = masked_images(test, inputs.data.splits["test"]), None
+    """What the model looks at, and how it does without what it should look at, on a split."""
+    model, normalise, explained = inputs.finished.model, inputs.finished.normalise, inputs.finished.explained
+    split, rows, units = inputs.pixels[name], inputs.data.splits[name], predictions.units
+    masked, energy = masked_images(split, rows), None
+    deletion = deletion_tests(explained, split.pixels, normalise, units)
     if masked:
-        counts = np.bincount(test.labels[masked.rows], minlength=len(inputs.task.labels)).tolist()
-        labels = dict(zip(inputs.task.labels, counts, strict=True))
-        energy = lung_energy(explained, masked, normalise, units.of_rows(masked.rows), labels)
-    randomised = weight_randomisation(explained, test.pixels, normalise, units)
-    shortcuts = shortcut_controls(model, test, masked, normalise, predictions)
-    return Saliency(lung_energy=energy, randomisation=randomised), shortcuts
+        own_units = units.of_rows(masked.rows)
+        labels = count_classes(split.labels[masked.rows], inputs.task.labels)
+        maps = maps_of(explained, masked.pixels, normalise)
+        energy = region_energy(maps, masked.lung, masked.counted, own_units, labels)
+        deletion += deletion_tests(explained, masked.pixels, normalise, own_units, masked.lung)
+    saliency = Saliency(
+        lung_energy=energy,
+        randomisation=weight_randomisation(explained, split.pixels, normalise, units),
+        deletion=deletion,
+        box_energy=box_energy(inputs.finished, split, rows, units, inputs.task.labels),
+    )
+    return saliency, shortcut_controls(model, split, masked, normalise, predictions)
 
 
 def _fit_guard(inputs: EvaluationInputs, names: list[str]) -> tuple[Guard, GuardRecord]:

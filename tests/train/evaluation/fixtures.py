@@ -18,6 +18,8 @@ from train.models.explained import ExplainedModel
 
 SIZE = 32
 NORMALISE = Normaliser(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), torch.device("cpu"))
+# The image processor that `NORMALISE` stands for, of images of `SIZE` pixels.
+SQUARE = PilBackend(size={"height": SIZE, "width": SIZE}, resample=2, image_mean=[0.0] * 3, image_std=[1.0] * 3)
 LABELS = ["NORMAL", "PNEUMONIA"]
 
 
@@ -75,8 +77,7 @@ class Looker(nn.Module):
 
 def explained(model: nn.Module) -> ExplainedModel:
     """A network for images of `SIZE` pixels that `NORMALISE` prepares, with its maps."""
-    square = {"height": SIZE, "width": SIZE}
-    return ExplainedModel(model, PilBackend(size=square, resample=2, image_mean=[0.0] * 3, image_std=[1.0] * 3))
+    return ExplainedModel(model, SQUARE)
 
 
 def lungs(n: int) -> np.ndarray:

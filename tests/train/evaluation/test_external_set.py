@@ -13,6 +13,7 @@ from train.data.dataset import load_data
 from train.data.pixel_cache import load_pixels
 from train.evaluation.evaluate_model import evaluate
 from train.evaluation.external_set import evaluate_external, load_external
+from train.evaluation.finished_model import FinishedModel
 from train.models.factory import build
 
 
@@ -35,11 +36,12 @@ def test_a_mapped_dataset_is_tested_and_compared_with_the_models_own_test_split(
     assert external.mapping == {"healthy": "NORMAL", "ill": "PNEUMONIA"}
     assert len(external.pixels) == len(external.rows) == sum(sum(c.values()) for c in external.summary.counts.values())
     home = evaluate(task(), {"test": predictions(0)}).splits["test"]
-    found = evaluate_external(external, own[2], NORMALISE, task(), home)
+    finished = FinishedModel(own[2], own[3], NORMALISE)
+    found = evaluate_external(external, finished, task(), home)
     assert (found.dataset.name, found.images) == ("others", len(external.pixels))
     here, there = home["argmax"]["auroc"].value, found.rules["argmax"]["auroc"].value
     assert found.drop["argmax"]["auroc"] == here - there
-    assert evaluate_external(external, own[2], NORMALISE, task(), None).drop == {}
+    assert evaluate_external(external, finished, task(), None).drop == {}
 
 
 @pytest.mark.parametrize(

@@ -82,18 +82,24 @@ def make_results(classes: int = 2, test: bool = True, examined: bool = True, ext
         "changed": {"auroc": ENTRY, "accuracy": ENTRY},
         "unchanged": {"auroc": ENTRY, "accuracy": ENTRY},
     }
-    energy = dict.fromkeys(("inside", "area", "shuffled", "gain"), ENTRY) | {
+    energy = dict.fromkeys(("inside", "area", "shuffled", "gain", "over_area"), ENTRY) | {
         "images": 40,
         "empty": 0,
         "labels": dict.fromkeys(labels, 20),
     }
+    boxes = energy | {"images": 12, "empty": 1, "labels": dict.fromkeys(labels, 0) | {"PNEUMONIA": 13}}
+    falls = dict.fromkeys(("lead", "hottest", "other", "difference"), ENTRY) | {"images": 120, "empty": 0}
+    deletion = [
+        falls | {"method": method, "others": others} for others in ("anywhere", "lungs") for method in ("blur", "fill")
+    ]
     stages = [{"stage": name, "correlation": ENTRY} for name in ("head", "blocks.1", "stem")]
+    saliency = {"lung_energy": energy, "randomisation": stages, "deletion": deletion, "box_energy": boxes}
     other = {
         "dataset": dataset | {"name": "others", "title": "Other X-rays"}, "labels": {label: label for label in labels},
         "images": 120, "rules": elsewhere["splits"]["external"], "classes": elsewhere["classes"]["external"],
         "confusion": elsewhere["confusion"]["external"],
         "calibration": elsewhere["calibration"]["splits"]["external"],
-        "drop": {"argmax": {"auroc": 0.1, "accuracy": -0.05}},
+        "drop": {"argmax": {"auroc": 0.1, "accuracy": -0.05}}, "box_energy": boxes,
     }  # fmt: skip
     return {
         "recipe": recipe, "recipe_sha256": "0" * 64, "labels": labels, "remote_code": False, "seed": 0,
@@ -105,8 +111,8 @@ def make_results(classes: int = 2, test: bool = True, examined: bool = True, ext
         "evaluated": "2026-01-01T00:00:00+00:00", "resamples": 2000, **own,
         "operating_point": asdict(task.point) if task.point else None,
         "external": {"others": other} if external else {},
-        "saliency": {"lung_energy": energy, "randomisation": stages} if test and examined else None,
-        "shortcuts": dict.fromkeys(["lungs_removed", "frame_only"], control) if test and examined else None,
+        "saliency": saliency if examined else None,
+        "shortcuts": dict.fromkeys(["lungs_removed", "frame_only"], control) if examined else None,
         "guard": {"threshold": 5.0, "accepted": {"validation": 0.995} | ({"test": 0.975} if test else {})},
         "figures": ["roc"], "samples": False,
     } | changes  # fmt: skip

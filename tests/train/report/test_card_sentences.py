@@ -48,27 +48,48 @@ def test_maps_that_do_not_depend_on_the_weights_are_warned_about():
 
 
 @pytest.mark.parametrize(
-    ("inside", "gain", "sentences"),
+    ("inside", "over_area", "gain", "sentences"),
     [
-        ((0.2, 0.3), (-0.2, -0.1), ["An even map would have more", "own lungs less than other patients"]),
+        ((0.2, 0.3), (-0.3, -0.1), (-0.2, -0.1), ["An even map would have more", "own lungs less than other patients"]),
         (
             (0.7, 0.8),
+            (0.1, 0.3),
             (0.1, 0.2),
             ["An even map would have less", "follow the patient's own lungs more than a map that always"],
         ),
-        ((0.45, 0.55), (-0.1, 0.1), ["about as much in the lungs", "not shown to follow the patient's own lungs"]),
+        (
+            (0.45, 0.55),
+            (-0.1, 0.1),
+            (-0.1, 0.1),
+            ["about as much in the lungs", "not shown to follow the patient's own lungs"],
+        ),
     ],
 )
-def test_what_grad_cam_does_in_the_lungs_is_said_as_it_is(inside, gain, sentences):
+def test_what_grad_cam_does_in_the_lungs_is_said_as_it_is(inside, over_area, gain, sentences):
     def entry(low, high):
         return ENTRY | {"value": (low + high) / 2, "low": low, "high": high}
 
+    results, area = make_results(), entry(0.4, 0.6)
+    energy = {"inside": entry(*inside), "area": area, "gain": entry(*gain)}
+    for paired in (entry(*over_area), None):  # earlier versions did not record it
+        results["saliency"] |= {"box_energy": None}
+        results["saliency"]["lung_energy"] |= energy | {"over_area": paired}
+        evaluation = page(evaluation_of(results))
+        for sentence in sentences:
+            assert sentence in evaluation
+
+
+def test_hiding_the_bright_region_is_claimed_to_matter_only_where_every_test_says_so():
     results = make_results()
-    area = entry(0.4, 0.6)
-    results["saliency"]["lung_energy"] |= {"inside": entry(*inside), "area": area, "gain": entry(*gain)}
-    evaluation = page(evaluation_of(results))
-    for sentence in sentences:
-        assert sentence in evaluation
+    claim = "On test, hiding the bright region of the map changed the score more than hiding another region"
+    assert claim in page(card_of(results)) and claim in page(evaluation_of(results))
+    results["saliency"]["deletion"][3] |= {"difference": ENTRY | {"low": -0.01}}
+    for text in (page(card_of(results)), page(evaluation_of(results))):
+        assert claim not in text
+        assert "On test, hiding the bright region of the map is not shown to change the score more than" in text
+    results["saliency"]["deletion"] = []
+    assert "hiding the bright" not in (card_of(results) + evaluation_of(results)).lower()
+    assert "On validation, hiding the bright region" in card_of(make_results(test=False))
 
 
 def test_a_model_that_is_no_better_than_chance_is_called_so():

@@ -1,6 +1,7 @@
 """A finished model evaluated: what its run folder then holds, and that its files agree."""
 
 import csv
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def evaluate_again(finished: FinishedRun, folder: Path, splits: list[str], publi
     inputs = EvaluationInputs(load_finished(finished.run.folder, CPU), task, finished.run.data, pixels, None, publish)
     folder.mkdir()
     return evaluate_run(folder, replace(training, images=dict.fromkeys(splits, 1)), inputs, earlier)
+
+
+def checks_of(folder: Path) -> str:
+    """What EVALUATION.md says of what the model looks at."""
+    text = (folder / "EVALUATION.md").read_text()
+    return text[text.index("## What does Grad-CAM look at?") : text.index("## What was it trained on?")]
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +86,19 @@ def test_the_guard_in_the_folder_lets_pass_what_was_recorded(finished):
 def test_without_a_test_split_nothing_is_said_of_one(untested):
     folder, results = untested
     assert set(results.splits) == {"validation"}
-    assert results.saliency is results.shortcuts is None
     assert results.shift == []
     with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
         assert {row["split"] for row in csv.DictReader(file)} == {"validation"}
-    assert "Not measured: no test split was read." in (folder / "EVALUATION.md").read_text()
+    assert not re.search("test (split|image)", checks_of(folder))
+
+
+def test_what_the_model_looks_at_is_checked_on_validation_where_test_is_not_read(untested, finished):
+    folder, results = untested
+    assert results.shortcuts["frame_only"].images == len(finished.pixels["validation"])
+    assert finished.results.shortcuts["frame_only"].images == len(finished.pixels["test"])
+    tests = [(test.method, test.others, test.images + test.empty) for test in results.saliency.deletion]
+    assert tests == [("blur", "anywhere", 100), ("fill", "anywhere", 100)]
+    assert "On validation, hiding the bright region" in checks_of(folder)
 
 
 def test_tests_on_other_datasets_are_kept(untested):
