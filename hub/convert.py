@@ -9,7 +9,7 @@ from pathlib import Path
 from hub.dataset.open_source import check_exists
 from hub.layouts.registry import LAYOUTS, check_layout
 from space.errors import CommandParser, UsageError, run_cli
-from train.common.arguments import parse_count, parse_seed
+from train.common.arguments import parse_count, parse_seed, parse_share
 from train.common.atomic_output import check_free
 from train.data.label_map import read_map
 
@@ -42,9 +42,6 @@ def main() -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what can be told from the command line alone."""
-    for option, value in (("--val-fraction", args.val_fraction), ("--test-fraction", args.test_fraction)):
-        if not 0 < value <= 0.4:
-            raise UsageError(f"{option} {value:g} is out of range: it must be above 0 and at most 0.4.")
     if args.size is not None and args.size < 32:
         raise UsageError(f"--size {args.size} is too small: it must be at least 32 pixels.")
     check_layout(args.layout)
@@ -59,8 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, required=True, help="dataset folder to make")
     add("--layout", help=f"one of: {', '.join(LAYOUTS)} (default: recognised by structure)")
     add("--size", type=int, help="shrink images to this longest side, in pixels (default: keep their size)")
-    add("--val-fraction", type=float, default=0.1, help="share of the new validation split (default 0.1)")
-    add("--test-fraction", type=float, default=0.1, help="share of the test split if the source has none (default 0.1)")
+    add("--val-fraction", type=parse_share, default=0.1, help="share of the new validation split (default 0.1)")
+    add("--test-fraction", type=parse_share, default=0.1, help="share of test if the source has none (default 0.1)")
     add("--seed", type=parse_seed, default=0, help="seed of the new splits (default 0)")
     add("--official-splits", action="store_true", help="keep the publisher's splits, validation included")
     add("--labels", type=Path, help='TOML file: `"class" = "new name"` renames, `"class" = false` drops')

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hub.auditing.audit_file import read_earlier_audit
 from hub.auditing.dataset_card import write_card
+from hub.auditing.merged_card import write_merged_card
 from hub.auditing.report import audit, compare, write_audit
 from hub.auditing.summary import summarise_audit
 from hub.dataset.image_summary import AuditedImage
@@ -43,9 +44,12 @@ def audit_dataset(
     report |= {"dropped": earlier.dropped, "kept_leaks": earlier.kept_leaks}
     report["against"] = asdict(earlier)["against"] | _compare_all(dataset, images, others, workers)
     report |= {"looked_at": "stored", "with_samples": with_samples}
+    report |= {"merge": asdict(earlier.merge)} if earlier.merge else {}
     write_audit(folder, report, images, copies, dataset.pixels, with_samples)
     is_own = folder.resolve() == dataset.folder.resolve()
-    if is_own and earlier.conversion and earlier.conversion.layout in LAYOUTS:
+    if is_own and earlier.merge:
+        write_merged_card(folder, report)
+    elif is_own and earlier.conversion and earlier.conversion.layout in LAYOUTS:
         write_card(folder, report)
     print(summarise_audit(folder, report))
 

@@ -60,6 +60,73 @@ class Conversion:
 
 
 @dataclass(**CHECKED)
+class MergedSource:
+    """One of the datasets that `hub.merge` made one of.
+
+    Attributes:
+        dataset: Its folder name, or `owner/name`.
+        origin, hospital: What the columns say.
+        title, license, license_note, citation, link, problems: From its layout or card; title and citation may be those
+            of the map.
+        note: What the map adds.
+        labels: {its class: common class, or None if it was dropped}.
+        copies_of: Origins that it was compiled from.
+        cut: Splits that were drawn for it, because it had none.
+        dropped: {why: images}.
+    """
+
+    dataset: str
+    origin: str
+    hospital: str
+    title: str
+    license: str
+    license_note: str = ""
+    citation: str = ""
+    link: str = ""
+    problems: list[str] = Field(default_factory=list)
+    note: str = ""
+    labels: dict[str, str | None]
+    copies_of: list[str]
+    cut: list[str]
+    dropped: dict[str, int]
+
+
+@dataclass(**CHECKED)
+class Merge:
+    """How `hub.merge` made a dataset.
+
+    Attributes:
+        title: Of the whole.
+        labels: {common class: its meaning}, in the order of the indices.
+        license: The strictest of the sources'.
+        sources: The sources, in the order that decides which copy stays.
+        columns: {column that not every dataset has: its meaning}.
+        fractions: {"validation", "test": share of a split that was cut}.
+        seed: Seed of the cuts.
+        moved: Validation images that went to train, where a copy or patient of theirs is.
+        test_copies: Groups of copies that are in the tests of several sources.
+        test_conflicts: Test images that have a copy with another label.
+        shared_keys: Loose patient keys that occur in a source's test and elsewhere in it.
+        names_kept: Whether a source kept names that may identify people.
+        about: {"population", …: what the publishers say, origin by origin}, as `hub.layouts.base.Layout.about` has it.
+    """
+
+    title: str
+    labels: dict[str, str]
+    license: str
+    sources: list[MergedSource]
+    columns: dict[str, str]
+    fractions: dict[str, float]
+    seed: int
+    moved: int
+    test_copies: int
+    test_conflicts: int
+    shared_keys: int
+    names_kept: bool
+    about: dict[str, str]
+
+
+@dataclass(**CHECKED)
 class SharedImages:
     """What a dataset shares with another one (see `hub.auditing.report.compare`)."""
 
@@ -75,12 +142,13 @@ class EarlierAudit:
     """What an audit takes over from the one before.
 
     Attributes:
-        conversion: How the dataset was made; None where that is not known.
+        conversion, merge: How the dataset was made; None where that is not known.
         dropped, kept_leaks: Images that the conversion dropped, or kept although test holds them too.
         against: {name of another dataset: what the two share}.
     """
 
     conversion: Annotated[Conversion | None, BeforeValidator(lambda facts: facts or None)] = None
+    merge: Merge | None = None
     dropped: list[dict[str, str | None]] = Field(default_factory=list)
     kept_leaks: list[dict[str, str | None]] = Field(default_factory=list)
     against: dict[str, SharedImages] = Field(default_factory=dict)

@@ -7,6 +7,7 @@ from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
+from hub.auditing.counts import one_origin_warnings
 from hub.layouts.base import Layout
 from hub.layouts.registry import LAYOUTS
 from space.errors import UsageError
@@ -30,7 +31,14 @@ def write_card(folder: Path, report: dict) -> None:
     layout = LAYOUTS[report["conversion"]["layout"]]
     text = render_template(
         Path(__file__).with_name("dataset_card.md.jinja"),
-        front_matter=_front_matter(folder, layout, report).to_yaml(),
+        front_matter=front_matter(
+            folder,
+            report,
+            pretty_name=layout.title,
+            license=layout.license,
+            **({"license_name": layout.name, "license_link": layout.link} if layout.license == "other" else {}),
+            **({"citation": layout.citation} if layout.slug else {}),
+        ),
         layout=layout,
         audit=report,
         facts=report["conversion"],
@@ -48,6 +56,12 @@ def _problems(layout: Layout, report: dict) -> list[str]:
         n = sum(facts["leaks"].values())
         why = f"{n:,} images of the other splits are in test too, as asked for"
         sentences.append(f"Scores on test are flattered: {why}.")
+    return [*sentences, *measured_problems(report), *layout.problems]
+
+
+def measured_problems(report: dict) -> list[str]:
+    """What an audit measured to be wrong with a dataset, in sentences, what misleads most first."""
+    sentences = one_origin_warnings(report["origins"])
     if n := sum(report["patients_across_splits"].values()):
         sentences.append(f"{n:,} patients are in two splits.")
     if shortcuts := report.get("shortcuts"):
@@ -57,13 +71,19 @@ def _problems(layout: Layout, report: dict) -> list[str]:
         sentences.append("Whether the frame or size of an image gives its class away was not measured.")
     if not sum(report["patients"]["known"].values()):
         sentences.append("Patients are not known, so one person may be in several splits.")
-    if n := len(report["label_conflicts"]):
+    left = [[entry for entry in group if "dropped" not in entry] for group in report["label_conflicts"]]
+    if n := sum(len({entry["label"] for entry in group}) > 1 for group in left):
         sentences.append(f"{n:,} groups of copies have different labels.")
-    return [*sentences, *layout.problems]
+    return sentences
 
 
-def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData:
-    """What the Hub reads. The sizes also tell `load_dataset` one version of a folder from another.
+def front_matter(folder: Path, report: dict, **facts: str) -> str:
+    """What the Hub reads of a card, as YAML. The sizes also tell `load_dataset` one version of a folder from another.
+
+    Args:
+        folder: Dataset folder, whose other files are written already.
+        report: The content of its audit.json.
+        facts: The dataset's title (`pretty_name`), licence and citation.
 
     Raises:
         UsageError: The files of a split are not where a conversion writes them.
@@ -81,19 +101,14 @@ def _front_matter(folder: Path, layout: Layout, report: dict) -> DatasetCardData
         download_size=sum(path.stat().st_size for path in folder.glob("data/*.parquet")),
         dataset_size=sum(split.num_bytes for split in splits.values()),
     )
-    total = report["images"]
-    named = {"license_name": layout.name, "license_link": layout.link} if layout.license == "other" else {}
     data = DatasetCardData(
-        license=layout.license,
-        **named,
         task_categories=["image-classification"],
-        size_categories=[next((name for most, name in SIZE_CATEGORIES if total < most), "100K<n<1M")],
+        size_categories=[next((name for most, name in SIZE_CATEGORIES if report["images"] < most), "100K<n<1M")],
         tags=["medical", "chest-x-ray", "radiology"],
-        pretty_name=layout.title,
         configs=[
             {"config_name": "default", "data_files": [{"split": s, "path": f"data/{s}-*"} for s in report["counts"]]}
         ],
-        **({"citation": layout.citation} if layout.slug else {}),
+        **facts,
     )
     DatasetInfosDict({"default": info}).to_dataset_card_data(data)
-    return data
+    return data.to_yaml()

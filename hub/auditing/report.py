@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from hub.auditing.audit_file import Conversion
+from hub.auditing.counts import count_images, count_origins, one_origin_warnings
 from hub.dataset.image_summary import AuditedImage
 from train.common.atomic_output import write_text_whole
-from train.data.dataset import SPLITS
 from train.data.duplicates import Copies, find_copies, group_pairs, merge_groups
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -29,18 +29,19 @@ def audit(images: Sequence[AuditedImage], copies: Copies, conversion: Conversion
         full: Also measure what takes time: shortcuts, distributions.
 
     Returns:
-        `images` (images in the dataset), `counts`, `exact_duplicates` and `near_duplicates` (groups of
-        {split, label, source}, with `dropped` where the image was left out), `label_conflicts` (groups of copies with
-        several labels), `patients_across_splits` (per pair of splits), `dropped`, `kept_leaks`, `against` (empty:
-        `compare` fills it), `conversion`, and, with `full`, `shortcuts`, `warnings`, `sizes` and `intensity`.
+        `images` (images in the dataset), `counts`, `origins` ({origin: {split: {class: images}}}), `exact_duplicates`
+        and `near_duplicates` (groups of {split, label, source}, with `dropped` where the image was left out),
+        `label_conflicts` (groups of copies with several labels), `patients_across_splits` (per pair of splits),
+        `dropped`, `kept_leaks`, `against` (empty: `compare` fills it), `conversion`, and, with `full`, `shortcuts`,
+        `origin_shortcuts` (how well the origin can be guessed), `warnings`, `sizes` and `intensity`.
     """
     kept = [image for image in images if not image.dropped]
     groups = group_pairs(len(images), copies.pairs())
-    counts = _counts(kept)
+    counts = count_images(kept)
     report = {
         "images": len(kept),
         "counts": counts,
-        "origins": dict(Counter(o for image in kept if (o := image.record.facts.get("origin"))).most_common()),
+        "origins": count_origins(kept),
         **_patients(kept, counts),
         **_copies(images, copies, groups),
         "dropped": [_entry(image) for image in images if image.dropped],
@@ -135,7 +136,7 @@ def _copies(images: Sequence[AuditedImage], copies: Copies, groups: Sequence[int
 
 
 def _shortcuts(images: Sequence[AuditedImage], groups: Sequence[int]) -> dict:
-    """How well the class can be guessed from what is not disease; copies and patients stay together in its folds."""
+    """How well class and origin can be guessed from what is not disease; copies and patients stay together in folds."""
     from hub.auditing.shortcut_probes import measure_shortcuts, warnings_of  # scikit-learn takes seconds to load
 
     groups = merge_groups(groups, [image.record.patient or image.record.group for image in images])
@@ -147,16 +148,15 @@ def _shortcuts(images: Sequence[AuditedImage], groups: Sequence[int]) -> dict:
         [image.record.label for image, _ in kept],
         [numbers[group] for _, group in kept],
     )
-    return {"shortcuts": shortcuts, "warnings": warnings_of(shortcuts)}
-
-
-def _counts(images: Sequence[AuditedImage]) -> dict[str, dict[str, int]]:
-    """{split: {class: images}}, splits in their usual order."""
-    counts = Counter((image.record.split, image.record.label) for image in images)
-    labels = sorted({label for _, label in counts})
-    present = {split for split, _ in counts}
-    ordered = [split for split in SPLITS if split in present] + sorted(present - set(SPLITS))
-    return {split: {label: counts[split, label] for label in labels} for split in ordered}
+    known = [(image, numbers[group]) for image, group in kept if image.record.facts.get("origin")]
+    origins = count_origins([image for image, _ in known])
+    of_origin = measure_shortcuts(
+        [image.summary for image, _ in known],
+        [image.record.facts["origin"] for image, _ in known],
+        [group for _, group in known],
+    )
+    warnings = one_origin_warnings(origins) + warnings_of(shortcuts)
+    return {"shortcuts": shortcuts, "origin_shortcuts": of_origin, "warnings": warnings}
 
 
 def _groups(

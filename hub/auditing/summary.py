@@ -35,6 +35,29 @@ def summarise_conversion(output: Path, report: dict) -> str:
     return "\n".join([*lines, f"The card is {output / 'README.md'}; audit.json beside it has the details."])
 
 
+def summarise_merge(output: Path, report: dict) -> str:
+    """The end of a merge.
+
+    Args:
+        output: The dataset folder.
+        report: The content of its audit.json.
+    """
+    facts, counts = report["merge"], report["counts"]
+    lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " images"]
+    for source in facts["sources"]:
+        of_origin = report["origins"].get(source["origin"], {})
+        n = ", ".join(f"{split} {sum(of.values()):,}" for split, of in of_origin.items()) or "no image left"
+        dropped = "; ".join(f"{n:,} {why}" for why, n in source["dropped"].items())
+        cut = f"; {' and '.join(source['cut'])} cut here" if source["cut"] else ""
+        lines.append(f"{source['origin']}: {n}{cut}{f'; dropped: {dropped}' if dropped else ''}")
+    if facts["moved"]:
+        lines.append(f"moved from validation to train, where a copy or patient of theirs is: {facts['moved']:,} images")
+    if facts["test_conflicts"]:
+        lines.append(f"note: {facts['test_conflicts']:,} test images have a copy with another label; they were kept")
+    lines += [f"warning: {sentence}" for sentence in report.get("warnings", ())]
+    return "\n".join([*lines, f"The card is {output / 'README.md'}; audit.json beside it has the details."])
+
+
 def summarise_audit(output: Path, report: dict) -> str:
     """The end of an audit.
 

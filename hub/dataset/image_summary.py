@@ -45,7 +45,8 @@ class AuditedImage:
     Attributes:
         record: Its names, class, split and patient.
         summary: What is known of its pixels.
-        leak: What the test split holds of it too: "exact copy", "near copy" or "patient"; None: nothing.
+        leak: What the test split holds of it too: "exact copy", "near copy" or "patient"; in a merge also why else it
+            is dropped; None: nothing.
         dropped: It is not in the dataset, because of its leak.
     """
 

@@ -12,6 +12,7 @@ from train.data.duplicates import Copies, group_pairs, merge_groups
 
 # Shares of new splits are parts of at most this many folds: 0.15 is 3 of 20.
 MOST_FOLDS = 20
+MOST_NOT_TRAINED = 0.8
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,21 @@ class Fractions:
         validation: Share of the validation split: of everything, or, beside an official test split, of the rest.
         test: Share of the test split where the publisher has none.
         seed: Seed of the new splits.
+
+    Raises:
+        UsageError: Less than a fifth is left to train on.
     """
 
     validation: float = 0.1
     test: float = 0.1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (both := self.validation + self.test) > MOST_NOT_TRAINED:
+            raise UsageError(
+                f"validation and test would take {both:g} of the images (--val-fraction, --test-fraction). Leave "
+                f"{1 - MOST_NOT_TRAINED:.1g} or more for training."
+            )
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,8 @@ def assign_splits(
 def find_leaks(records: Sequence[Record], copies: Copies, copied: Sequence[int]) -> dict[int, str]:
     """Train and validation images that test holds too.
 
+    A copy tells that two patients are one: also the other images of a patient leak of whom test has a copy.
+
     Args:
         records: Images with their splits.
         copies: Which of them are copies of each other.
@@ -92,16 +105,16 @@ def find_leaks(records: Sequence[Record], copies: Copies, copied: Sequence[int])
         {index: "exact copy", "near copy" or "patient"}.
     """
     in_test = [record.split == "test" for record in records]
-    test_groups = {group for group, test in zip(copied, in_test, strict=True) if test}
-    test_patients = {record.patient for record in records if record.split == "test"} - {None}
+    people = merge_groups(copied, [record.patient for record in records])
+    test_groups, test_people = ({g for g, test in zip(of, in_test, strict=True) if test} for of in (copied, people))
     exact = {int(i) for pair in copies.exact for i, other in (pair, pair[::-1]) if in_test[other]}
     leaks = {}
-    for i, record in enumerate(records):
+    for i in range(len(records)):
         if in_test[i]:
             continue
         if copied[i] in test_groups:
             leaks[i] = "exact copy" if i in exact else "near copy"
-        elif record.patient in test_patients:
+        elif people[i] in test_people:
             leaks[i] = "patient"
     return leaks
 
@@ -117,11 +130,11 @@ def _draw_splits(
         of_rest = fractions.validation
     else:
         everything = list(range(len(records)))
-        test = _choose(everything, labels, groups, fractions.test, fractions.seed, "test")
+        test = choose(everything, labels, groups, fractions.test, fractions.seed, "test")
         splits = ["test" if i in test else None for i in everything]
         pool = [i for i in everything if i not in test]
         of_rest = fractions.validation / (1 - fractions.test)
-    validation = _choose(pool, labels, groups, of_rest, fractions.seed, "validation") if pool else set()
+    validation = choose(pool, labels, groups, of_rest, fractions.seed, "validation") if pool else set()
     for i in pool:
         splits[i] = "validation" if i in validation else "train"
     return splits
@@ -133,8 +146,21 @@ def _shared_keys(records: Sequence[Record]) -> int:
     return len(test & others)
 
 
-def _choose(pool: list[int], labels: list[str], groups: list[int], share: float, seed: int, name: str) -> set[int]:
-    """Choose a share of the images in `pool`, stratified by label, whole groups only."""
+def choose(
+    pool: Sequence[int], labels: Sequence[str], groups: Sequence[int], share: float, seed: int, name: str
+) -> set[int]:
+    """Choose a share of the images for a new split, stratified by label, whole groups only.
+
+    Args:
+        pool: Indices of the images to choose from, at least one.
+        labels, groups: Class and group of every image.
+        share: The share, above 0 and below 1.
+        seed: Seed of the draw.
+        name: What errors call the split.
+
+    Raises:
+        UsageError: A class has fewer than two groups.
+    """
     groups_of: dict[str, set[int]] = {}
     for i in pool:
         groups_of.setdefault(labels[i], set()).add(groups[i])
@@ -143,7 +169,7 @@ def _choose(pool: list[int], labels: list[str], groups: list[int], share: float,
     if n_groups < 2:
         raise UsageError(
             f"too few patients for a {name} split: class {fewest} has only one independent group of images. "
-            f"Keep the published splits with --official-splits, or drop or merge the class with --labels."
+            "Drop or merge the class with --labels, or keep the published splits."
         )
     most = min(MOST_FOLDS, n_groups)
     part = Fraction(share).limit_denominator(most)

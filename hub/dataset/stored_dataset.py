@@ -2,13 +2,14 @@
 
 import bisect
 import threading
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Features
+from datasets import ClassLabel, Features, Value
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from PIL import Image
@@ -31,6 +32,9 @@ class StoredDataset:
 
     Attributes:
         name: Folder name, or `owner/name`.
+        folder: Where its files are.
+        features: Its columns.
+        labels: Its classes, in the order of their indices.
 
     Raises:
         UsageError: It is not a dataset of images with labels.
@@ -52,15 +56,16 @@ class StoredDataset:
         except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(f"{folder_or_repo} contains a damaged parquet file: {first_line(error)}") from None
         self._splits = [_split_of(file) for file in files]
-        features = tables[0]
+        self.features = tables[0]
         needed = [(table.get("image"), table.get("label")) for table in tables]
         if [type(kind) for kind in needed[0]] != [datasets.Image, ClassLabel] or needed.count(needed[0]) < len(needed):
             raise UsageError(
                 f"{folder_or_repo} needs, in every parquet file, a column image of images and a column label with the "
                 "same class names."
             )
-        self._labels = features["label"].names
-        self._columns = [name for name in ("label", "patient", "source", "origin") if name in features]
+        self.labels: list[str] = self.features["label"].names
+        self._texts = [name for name, kind in self.features.items() if kind == Value("string")]
+        self._columns = [name for name in self.features if name in {"label", "patient", "source", *self._texts}]
         # (first row, file, row group) of every row group
         self._starts: list[int] = []
         self._groups: list[tuple[int, int]] = []
@@ -106,19 +111,28 @@ class StoredDataset:
         """The i-th image in full."""
         return read_xray(self._bytes(index)).image
 
+    def rows(self, indices: Iterable[int]) -> Iterator[dict]:
+        """Whole rows, images as {"bytes", "path"}; indices in order read every row group once."""
+        where, table = -1, None
+        for index in indices:
+            if (here := bisect.bisect_right(self._starts, index) - 1) != where:
+                where, table = here, self._row_group(here, None)
+            yield table.slice(index - self._starts[where], 1).to_pylist()[0]
+
     def _records(self) -> list[Record]:
         records = []
         for where, (number, _) in enumerate(self._groups):
             split = self._splits[number]
             for row in self._row_group(where, self._columns).to_pylist():
-                label = self._labels[row["label"]] if row["label"] in range(len(self._labels)) else UNLABELLED
+                label = self.labels[row["label"]] if row["label"] in range(len(self.labels)) else UNLABELLED
                 # Other people's datasets may number their patients and files.
-                patient, source, origin = (_text(row.get(name)) for name in ("patient", "source", "origin"))
+                patient, source = (_text(row.get(name)) for name in ("patient", "source"))
                 source = source or f"{split}/{len(records)}"
-                records.append(Record("", source, split, label, patient, facts={"origin": origin}))
+                facts = {name: row[name] for name in self._texts if name not in ("patient", "source")}
+                records.append(Record("", source, split, label, patient, facts=facts))
         return records
 
-    def _row_group(self, where: int, columns: list[str]) -> pa.Table:
+    def _row_group(self, where: int, columns: list[str] | None) -> pa.Table:
         number, group = self._groups[where]
         try:
             return self._files[number].read_row_group(group, columns)

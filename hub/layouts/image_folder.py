@@ -35,6 +35,9 @@ class ImageFolder(Layout):
         "view": "view position from metadata.csv or the DICOM file",
         "origin": "source of the image, from metadata.csv",
         "subtype": "finer class, from metadata.csv",
+        "evidence": "how the class is known, from metadata.csv",
+        "age": "age in years, from metadata.csv",
+        "sex": "sex, from metadata.csv",
     }
     private = True
 

@@ -38,7 +38,8 @@ PUBLISHED = {
         *("figures/reliability.png", "figures/scores.png"),
     ),
     "dataset": (
-        *("README.md", "audit.json", "data/*.parquet", "figures/class_balance.png", "figures/sizes.png"),
+        # images.csv lists what the parquet files hold: hashes, splits, and patients by the keys that stand there.
+        *("README.md", "audit.json", "images.csv", "data/*.parquet", "figures/class_balance.png", "figures/sizes.png"),
         *("figures/mean_images.png", "figures/samples.png", "figures/near_duplicates.png"),
     ),
 }

@@ -67,20 +67,24 @@ def _check_licence(folder: Path) -> None:
         UsageError: With the reason.
     """
     try:
-        facts = json.loads((folder / "audit.json").read_text(encoding="utf-8"))["conversion"]
-        layout = LAYOUTS[facts["layout"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        report = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+        if facts := report.get("merge"):
+            name, note = str(facts["license"]), "the strictest of its sources'"
+        else:
+            facts = report["conversion"]
+            name, note = LAYOUTS[facts["layout"]].license, LAYOUTS[facts["layout"]].license_note
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(
-            f"--public: {folder} has no audit.json from hub.convert, so its licence is not known."
+            f"--public: {folder} has no audit.json from hub.convert or hub.merge, so its licence is not known."
         ) from None
     if facts.get("names_kept"):
         raise UsageError(f"--public: {folder} has {NAMES}")
-    if layout.license not in FREE:
+    if name not in FREE:
         raise UsageError(
-            f"--public: as far as we know, the licence of these images ({layout.license}) does not allow publishing "
-            f"them: {layout.license_note}. Push without --public to keep the repository private."
+            f"--public: as far as we know, the licence of these images ({name}) does not allow publishing them: "
+            f"{note}. Push without --public to keep the repository private."
         )
-    print(f"licence {layout.license}: {layout.license_note}")
+    print(f"licence {name}: {note}")
 
 
 def verify_in_fresh_process(folder: Path) -> None:

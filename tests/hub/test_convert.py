@@ -17,7 +17,7 @@ from tests.phantoms import write_images
 CLASSES = [f"{c}/{i}.png" for c in ("ill", "well") for i in range(12)]
 
 
-@pytest.mark.parametrize("module", ["hub.convert", "hub.audit", "hub.push"])
+@pytest.mark.parametrize("module", ["hub.convert", "hub.merge", "hub.audit", "hub.push"])
 def test_help_is_printed_without_loading_what_is_slow(module):
     done = run_python("-X", "importtime", "-m", module, "--help")
     assert done.returncode == 0

@@ -35,6 +35,21 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_share(text: str) -> float:
+    """Read the share of a new split from the command line: a number above 0 and up to 0.5.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not such a number.
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be a number above 0 and at most 0.5")
+    return share
+
+
 def check_init(init: str, option: str) -> None:
     """Refuse starting weights that are not there, as far as can be told without asking the Hub.
 

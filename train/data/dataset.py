@@ -190,7 +190,7 @@ def _audit(folder_or_repo: str) -> AuditSummary | None:
         report = json.loads(path.read_text(encoding="utf-8"))
         counted = ("exact_duplicates", "near_duplicates", "label_conflicts", "dropped")
         optional = ("shared_keys", "names_kept", "link", "about")
-        facts = report.get("conversion", {})
+        facts = report.get("merge") or report.get("conversion", {})
         return AuditSummary(
             **{name: len(report[name]) for name in counted},
             patients_across_splits=report["patients_across_splits"],

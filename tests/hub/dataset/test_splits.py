@@ -92,6 +92,17 @@ def test_leaks_are_found_and_take_no_part_in_new_splits(leaky, official):
     assert assigned.splits.count("validation") == (0 if official else 4)
 
 
+def test_a_copy_in_test_tells_of_its_patients_other_images():
+    images = [*records(20, "train"), *records(4, "test")]
+    images[0], images[1] = (Record(f"{i}", f"{i}", "train", "class 0", patient="Ann") for i in range(2))
+    assert assign(images, Copies(NONE, np.array([[0, 20]]))).leaks == {0: "near copy", 1: "patient"}
+
+
+def test_something_is_left_to_train_on():
+    with pytest.raises(UsageError, match=r"would take 0\.9 of the images"):
+        Fractions(0.4, 0.5)
+
+
 def test_kept_leaks_are_split_like_the_others(leaky):
     splits = {assign(*leaky, Fractions(seed=seed), keep_leaks=True).splits[0] for seed in range(30)}
     assert splits == {"train", "validation"}

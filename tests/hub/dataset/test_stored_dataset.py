@@ -137,3 +137,14 @@ def test_a_dataset_of_an_earlier_version_opens_is_audited_and_pushed(hub, phanto
         assert after[key] == before[key], key
     assert "images" in (phantoms / "README.md").read_text()  # the card is written anew: they were called pictures
     assert push("dataset", phantoms, "someone/earlier", "--public").returncode == 0
+
+
+def test_rows_come_whole_and_in_the_order_asked_for(leaky_dataset):
+    dataset = StoredDataset(str(leaky_dataset))
+    everything = [row for split in sorted(SPLITS) for row in load_dataset(str(leaky_dataset))[split]]
+    for row, index in zip(dataset.rows([0, 1, 30, 2]), [0, 1, 30, 2], strict=True):
+        assert set(row) == set(everything[index])
+        assert {name: row[name] for name in ("source", "label", "patient")} == {
+            name: everything[index][name] for name in ("source", "label", "patient")
+        }
+        assert row["image"]["bytes"]

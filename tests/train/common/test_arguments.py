@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from space.errors import UsageError
-from train.common.arguments import check_init, did_you_mean, parse_count, parse_seed, public_name, read_toml
+from train.common.arguments import (
+    check_init,
+    did_you_mean,
+    parse_count,
+    parse_seed,
+    parse_share,
+    public_name,
+    read_toml,
+)
 
 
 def test_seeds_and_counts_are_whole_numbers():
@@ -15,7 +23,17 @@ def test_seeds_and_counts_are_whole_numbers():
 
 @pytest.mark.parametrize(
     ("parse", "text"),
-    [(parse_seed, "-1"), (parse_seed, str(2**32)), (parse_seed, "x"), (parse_count, "0"), (parse_count, "1.5")],
+    [
+        (parse_seed, "-1"),
+        (parse_seed, str(2**32)),
+        (parse_seed, "x"),
+        (parse_count, "0"),
+        (parse_count, "1.5"),
+        (parse_share, "0"),
+        (parse_share, "0.6"),
+        (parse_share, "nan"),
+        (parse_share, "half"),
+    ],
 )
 def test_anything_else_is_refused_with_what_is_allowed(parse, text):
     with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number"):
