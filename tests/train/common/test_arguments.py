@@ -17,8 +17,8 @@ from train.common.arguments import (
 )
 
 
-def test_seeds_and_counts_are_whole_numbers():
-    assert (parse_seed("0"), parse_seed(str(2**32 - 1)), parse_count("1")) == (0, 2**32 - 1, 1)
+def test_seeds_counts_and_shares_are_numbers():
+    assert (parse_seed("0"), parse_seed(str(2**32 - 1)), parse_count("1"), parse_share("0.5")) == (0, 2**32 - 1, 1, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_seeds_and_counts_are_whole_numbers():
     ],
 )
 def test_anything_else_is_refused_with_what_is_allowed(parse, text):
-    with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"must be a (whole )?number"):
         parse(text)
 
 
