@@ -16,38 +16,33 @@ from space.web.settings import Settings, read_port, read_settings
 from space.web.uploads import prepare
 
 
-def build_demo(models: Sequence[ModelId], settings: Settings):
-    """Load models and build the page around them.
+def serve(models: Sequence[ModelId], settings: Settings, port: int) -> None:
+    """Load models, and serve the page and the API around them until the process ends.
 
     Args:
-        models: Where they are; the first is chosen when the page opens.
+        models: Where they are; the first is chosen when the page opens, and answers where no model is named.
         settings: Limits.
-
-    Returns:
-        The page, as `gradio.Blocks`.
+        port: Where to listen.
 
     Raises:
         UsageError: A model cannot be loaded.
     """
     # Imported here, because that takes seconds, and mistakes on the command line are reported before.
-    from space.web.page import build_ui
-    from space.web.service import ModelService
-
-    return build_ui([ModelService.load(model, settings) for model in models], settings)
-
-
-def launch(demo, settings: Settings, port: int) -> None:
-    """Serve the page until the process ends."""
     from space.web.middleware import Gateway
+    from space.web.page import build_ui
+    from space.web.rest.door import before_gradio
+    from space.web.service import ModelService
     from space.web.theme import CSS, build_theme
 
+    services = [ModelService.load(model, settings) for model in models]
+    door = before_gradio({service.name: service for service in services}, settings)
     # No history of runs: uploads are X-rays, which must not stay in a visitor's browser.
-    demo.launch(
+    build_ui(services, settings).launch(
         server_port=port,
         max_file_size=settings.limits.max_bytes,
         run_history=False,
         enable_monitoring=False,
-        app_kwargs={"middleware": [(Gateway, (settings,), {})]},
+        app_kwargs={"middleware": [(Gateway, (settings,), {})], "lifespan": door},
         footer_links=["api", "settings"],
         theme=build_theme(),
         css=CSS,
@@ -72,7 +67,7 @@ def main() -> None:
     # gr.Image decodes a pasted image before our reader sees it. Pillow refuses images of twice this many pixels.
     Image.MAX_IMAGE_PIXELS = settings.max_pixels // 2
     prepare()
-    launch(build_demo(models, settings), settings, port)
+    serve(models, settings, port)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     BAD_ARCHIVE = auto()
     BAD_URL = auto()
     FETCH = auto()  # a web address that does not answer with a file
+    TOO_LATE = auto()  # an image of a batch that was not reached in time
     NOT_FINITE = auto()  # the model returned NaN or infinity
 
 

@@ -37,7 +37,7 @@ def test_rows(run_folder, kaggle_folder):
 def test_classify_answers_with_the_recorded_probabilities(client, test_rows):
     for row in (test_rows[0], test_rows[-1]):
         answer = client.predict(handle_file(str(row["file"])), api_name="/classify")
-        scores = {entry["label"]: entry["confidence"] for entry in answer["confidences"]}
+        scores = answer["probabilities"]
         assert answer["label"] == max(scores, key=scores.get)
         for label, score in scores.items():
             assert score == pytest.approx(float(row[f"prob:{label}"]), abs=1e-4)
@@ -46,13 +46,13 @@ def test_classify_answers_with_the_recorded_probabilities(client, test_rows):
 def test_explain_answers_with_an_overlay_of_the_image(client, test_rows):
     file = test_rows[-1]["file"]
     overlays = [
-        np.asarray(Image.open(client.predict(handle_file(str(file)), label, api_name="/explain")))
+        np.asarray(Image.open(client.predict(handle_file(str(file)), label, api_name="/explain")[0]))
         for label in ("NORMAL", "PNEUMONIA")
     ]
     plain = np.asarray(Image.open(file))
     assert all(overlay.shape == (*plain.shape, 3) for overlay in overlays)
     assert not np.array_equal(*overlays)
-    invisible = client.predict(handle_file(str(file)), "PNEUMONIA", 0, api_name="/explain")
+    invisible = client.predict(handle_file(str(file)), "PNEUMONIA", 0, api_name="/explain")[0]
     assert np.array_equal(np.asarray(Image.open(invisible))[..., 0], plain)
 
 
@@ -62,7 +62,7 @@ def test_16_bit_images_are_read_by_their_own_range(client, test_rows, tmp_path):
     Image.fromarray(stretched).save(tmp_path / "8.png")
     Image.fromarray(stretched.astype(np.uint16) * 10).save(tmp_path / "16.png")
     answers = [client.predict(handle_file(str(tmp_path / name)), api_name="/classify") for name in ("8.png", "16.png")]
-    first, second = ({e["label"]: e["confidence"] for e in answer["confidences"]} for answer in answers)
+    first, second = (answer["probabilities"] for answer in answers)
     assert first == pytest.approx(second, abs=1e-5)
 
 
@@ -97,7 +97,8 @@ def test_what_is_no_chest_xray_is_refused_unless_it_is_asked_for(client, tmp_pat
             with pytest.raises(gradio_client.exceptions.AppError, match=reason):
                 client.predict(file, *rest, api_name=endpoint)
         answer = client.predict(file, show_anyway=True, api_name="/classify")
-        assert sum(one["confidence"] for one in answer["confidences"]) == pytest.approx(1, abs=1e-5)
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert reason in answer["guard"]["sentence"]
 
 
 @pytest.mark.parametrize("path", ["http://127.0.0.1:{port}/x.png", "HTTPS://example.com/x.png", " ftp://example.com/x"])
@@ -184,16 +185,14 @@ def test_batch_takes_files_and_archives(client, test_rows, tmp_path):
         archive.writestr("deep/notes.txt", "no image")
         archive.writestr("__MACOSX/._a.jpeg", "left out")
     files = [handle_file(str(test_rows[0]["file"])), handle_file(str(tmp_path / "more.zip"))]
-    table, path = client.predict(files, api_name="/batch")
-    head, found = table["headers"], table["data"]
-    assert head == ["file", "most probable", "decision", "NORMAL", "PNEUMONIA", "problem"]
-    assert [row[0] for row in found] == [test_rows[0]["file"].name, "=SUM(A1).jpeg", "deep/notes.txt"]
-    for row, expected in zip(found, (test_rows[0], test_rows[-1]), strict=False):
-        assert float(row[4]) == pytest.approx(float(expected["prob:PNEUMONIA"]), abs=1e-3)
-    assert "not an image" in found[2][5]
+    rows, path = client.predict(files, api_name="/batch")
+    assert [row["file"] for row in rows] == [test_rows[0]["file"].name, "=SUM(A1).jpeg", "deep/notes.txt"]
+    for row, expected in zip(rows, (test_rows[0], test_rows[-1]), strict=False):
+        assert row["answer"]["probabilities"]["PNEUMONIA"] == pytest.approx(float(expected["prob:PNEUMONIA"]), abs=1e-3)
+    assert (rows[2]["answer"], "not an image" in rows[2]["error"]["sentence"]) == (None, True)
     with open(path, encoding="utf-8-sig", newline="") as file:
         saved = list(csv.reader(file))
-    assert saved[0] == head
+    assert saved[0] == ["file", "most probable", "decision", "NORMAL", "PNEUMONIA", "problem"]
     assert saved[2][0] == "'=SUM(A1).jpeg"  # no spreadsheet runs it
 
 
@@ -236,6 +235,6 @@ def test_a_chest_cnn_is_served_without_its_code(tmp_path):
     with running_app("--model", tmp_path / "cnn") as address:
         client = Client(address, verbose=False)
         answer = client.predict(handle_file(str(tmp_path / "a.png")), api_name="/classify")
-        heat = client.predict(handle_file(str(tmp_path / "a.png")), "Covid", api_name="/explain")
-    assert {entry["label"] for entry in answer["confidences"]} == {"Covid", "Normal", "Viral Pneumonia"}
+        heat, _ = client.predict(handle_file(str(tmp_path / "a.png")), "Covid", api_name="/explain")
+    assert set(answer["probabilities"]) == {"Covid", "Normal", "Viral Pneumonia"}
     assert Image.open(heat).size == (120, 140)

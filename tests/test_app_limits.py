@@ -31,17 +31,17 @@ def test_a_hostile_file_gets_a_sentence_and_the_next_visitor_an_answer(client, t
     (tmp_path / name).write_bytes(content)
     with pytest.raises(gradio_client.exceptions.AppError, match=sentence):
         client.predict(handle_file(str(tmp_path / name)), api_name="/classify")
-    table, _ = client.predict([handle_file(str(tmp_path / name)), handle_file(str(PHANTOM))], api_name="/batch")
-    assert sentence in table["data"][0][-1]
-    assert float(table["data"][1][4]) > 0
+    rows, _ = client.predict([handle_file(str(tmp_path / name)), handle_file(str(PHANTOM))], api_name="/batch")
+    assert sentence in rows[0]["error"]["sentence"]
+    assert rows[1]["answer"]["probabilities"]["PNEUMONIA"] > 0
 
 
 def test_a_zip_bomb_is_refused_and_the_next_visitor_gets_an_answer(client, tmp_path):
     (tmp_path / "bomb.zip").write_bytes(zip_of_zeros(300))
     with pytest.raises(gradio_client.exceptions.AppError, match=r"bomb\.zip is refused"):
         client.predict([handle_file(str(tmp_path / "bomb.zip"))], api_name="/batch")
-    table, _ = client.predict([handle_file(str(PHANTOM))], api_name="/batch")
-    assert float(table["data"][0][4]) > 0
+    (row,), _ = client.predict([handle_file(str(PHANTOM))], api_name="/batch")
+    assert row["answer"]["probabilities"]["PNEUMONIA"] > 0
 
 
 def test_a_file_over_the_limit_is_not_taken(client, tmp_path):

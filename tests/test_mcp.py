@@ -1,5 +1,7 @@
 """The page as an MCP server: what a language model reads of it, and how it hands over an image."""
 
+import base64
+import io
 import json
 import os
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
 from tests.conftest import run_python
 from tests.server import running_app
@@ -49,9 +52,12 @@ def test_an_uploaded_image_is_classified_and_explained(address):
         path = httpx2.post(f"{address}/gradio_api/upload", files={"files": (PHANTOM.name, file)}).json()[0]
     uploaded = {"file": f"{address}/gradio_api/file={path}"}
     answer = call(address, "tools/call", name="classify", arguments=uploaded)
-    assert "'label': 'PNEUMONIA'" in answer["content"][0]["text"]
+    details = json.loads(answer["content"][0]["text"])
+    assert (details["label"], details["guard"]["code"]) == ("PNEUMONIA", "phantom")
     answer = call(address, "tools/call", name="explain", arguments=uploaded | {"label": "NORMAL"})
     assert answer["content"][0]["type"] == "image"
+    shown = Image.open(io.BytesIO(base64.b64decode(answer["content"][0]["data"])))
+    assert (shown.width, shown.height > 440) == (480, True)  # with the warning below
 
 
 @pytest.mark.parametrize("place", ["https://example.com/x.png", "{address}/gradio_api/file=/etc/passwd"])

@@ -33,11 +33,13 @@ class ModelOutput:
 
     Attributes:
         probabilities: (K,) float64, in the order of the model's labels.
+        logits: (K,) float64, of which the probabilities are the softmax.
         maps: Grad-CAM of every class, (K, h, w) float32, >= 0, covering the whole image.
         doubt: Why the image is hardly a frontal chest radiograph, or None.
     """
 
     probabilities: np.ndarray
+    logits: np.ndarray
     maps: np.ndarray
     doubt: Doubt | None
 
@@ -98,8 +100,9 @@ class Classifier:
         """
         outputs = self.graph.run(self.graph.prepare(images))
         doubts = self._doubts(images, outputs.embedding) if guarded else [None] * len(images)
-        probabilities, maps = outputs.probabilities.astype(np.float64), np.maximum(outputs.cams, 0)
-        return [ModelOutput(*output) for output in zip(probabilities, maps, doubts, strict=True)]
+        probabilities, logits = outputs.probabilities.astype(np.float64), outputs.logits.astype(np.float64)
+        maps = np.maximum(outputs.cams, 0)
+        return [ModelOutput(*output) for output in zip(probabilities, logits, maps, doubts, strict=True)]
 
     def _doubts(self, images: Sequence[Image.Image], embeddings: np.ndarray) -> list[Doubt | None]:
         """A doubt, or None, of each image; `embeddings` are (B, C)."""

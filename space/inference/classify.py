@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from space.errors import ErrorCode, XrayError
 from space.imaging.archives import ImageFile
-from space.imaging.xray import Limits, read_xray
+from space.imaging.xray import Limits, Xray, read_xray
 from space.inference.guard import Doubt
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -21,11 +20,11 @@ class ClassifiedImage:
     """An image and what the model answers.
 
     Attributes:
-        image: Radiograph, mode "L".
+        xray: The radiograph, and what was done to its stored pixels.
         output: Probabilities, all finite, and whether the image is doubted.
     """
 
-    image: Image.Image
+    xray: Xray
     output: "ModelOutput"
 
 
@@ -45,26 +44,26 @@ def classify_files(
         NaN or infinity.
     """
     opened = [_read(file, limits, guarded) for file in files]
-    images = [read[0] for read in opened if not isinstance(read, XrayError)]
+    images = [read[0].image for read in opened if not isinstance(read, XrayError)]
     outputs = iter(classifier.examine(images, guarded) if images else ())
     return [read if isinstance(read, XrayError) else _answer(*read, next(outputs)) for read in opened]
 
 
-def _read(file: ImageFile, limits: Limits, guarded: bool) -> tuple[Image.Image, bool] | XrayError:
-    """An image, and whether the file has colours, which no radiograph has."""
+def _read(file: ImageFile, limits: Limits, guarded: bool) -> tuple[Xray, bool] | XrayError:
+    """A radiograph, and whether the file has colours, which no radiograph has."""
     try:
         content = file() if callable(file) else file
         try:
-            return read_xray(content, limits, strict=guarded).image, False
+            return read_xray(content, limits, strict=guarded), False
         except XrayError as error:
             if error.code != ErrorCode.COLOUR:
                 raise
-            return read_xray(content, limits).image, True
+            return read_xray(content, limits), True
     except XrayError as error:
         return error
 
 
-def _answer(image: Image.Image, is_coloured: bool, output: "ModelOutput") -> ClassifiedImage | XrayError:
+def _answer(xray: Xray, is_coloured: bool, output: "ModelOutput") -> ClassifiedImage | XrayError:
     if not np.isfinite(output.probabilities).all():
         return XrayError(ErrorCode.NOT_FINITE, "The model returned no valid probabilities: its weights are damaged.")
-    return ClassifiedImage(image, replace(output, doubt=Doubt.COLOUR) if is_coloured else output)
+    return ClassifiedImage(xray, replace(output, doubt=Doubt.COLOUR) if is_coloured else output)

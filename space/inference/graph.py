@@ -1,5 +1,6 @@
 """A model repository's exported graph: 8-bit pixels in; probabilities, embedding and class activation maps out."""
 
+import hashlib
 import os
 import sys
 import threading
@@ -78,6 +79,7 @@ class Graph:
 
     Attributes:
         metadata: What the graph says of itself.
+        sha256: Of the file, in hexadecimal digits.
         channels: C, the length of an embedding.
     """
 
@@ -93,6 +95,7 @@ class Graph:
         # OpenVINO reads weights from any file that a graph names, under the key "location".
         if b"location" in content:
             raise ValueError("it names other files to be read")
+        self.sha256 = hashlib.sha256(content).hexdigest()
         core = import_openvino().Core()
         try:
             model = core.read_model(model=content)

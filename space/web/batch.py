@@ -2,21 +2,18 @@
 
 import csv
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-
-from space.errors import XrayError
+from space.errors import ErrorCode, XrayError
 from space.imaging.archives import UPLOAD_METHODS, ImageFile, Zip, ZipLimits, is_zip
-from space.inference.classify import ClassifiedImage
-from space.inference.operating_point import decide
 from space.parallel import in_order
-from space.web.service import ModelService, doubt_sentence, refusal
+from space.web.service import ExaminedImage, ModelService, refusal
 from space.web.settings import Settings
 from space.web.texts import Texts
 from space.web.uploads import new_file
@@ -24,6 +21,7 @@ from space.web.uploads import new_file
 AT_ONCE = 4  # images that one thread takes at a time
 ENTRIES_PER_IMAGE = 20  # of a zip: folders, and the junk that some systems add
 FORMULA = tuple("=+-@＝＋－＠")  # what makes a spreadsheet take a cell for a formula, in full width too
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,21 +81,26 @@ def header(service: ModelService, texts: Texts) -> list[str]:
 
 
 def rows(service: ModelService, images: Sequence[BatchImage], texts: Texts) -> Iterator[list[str]]:
-    """Classify images; yields a row each, in order. Images not reached in time are skipped, and their rows say so."""
+    """Classify images; yields a row of the table for each, in order."""
+    return each(service, images, lambda name, result: table_row(service, name, result, texts))
+
+
+def each(
+    service: ModelService, images: Sequence[BatchImage], answer: Callable[[str, ExaminedImage | XrayError], T]
+) -> Iterator[T]:
+    """Classify images; yields `answer(name, result)` of each, in order. Images not reached in time are errors."""
     seconds = service.settings.max_seconds
     deadline = time.monotonic() + seconds
+    sentence = f"Skipped: the batch reached its time limit of {seconds} seconds. Send fewer images at a time."
+    too_late = XrayError(ErrorCode.TOO_LATE, sentence)
 
-    def rows_of(chunk: Sequence[BatchImage]) -> list[list[str]]:
-        if time.monotonic() > deadline:
-            return [_row(service, image.name, None, texts("too_late", seconds=seconds)) for image in chunk]
-        results = service.classify([image.file for image in chunk])
-        return [
-            _row(service, image.name, *_answer(service, result, texts))
-            for image, result in zip(chunk, results, strict=True)
-        ]
+    def answers(chunk: Sequence[BatchImage]) -> list[T]:
+        is_late = time.monotonic() > deadline
+        results = [too_late] * len(chunk) if is_late else service.examine_all([image.file for image in chunk])
+        return [answer(image.name, result) for image, result in zip(chunk, results, strict=True)]
 
-    for table in in_order(rows_of, [images[start : start + AT_ONCE] for start in range(0, len(images), AT_ONCE)]):
-        yield from table
+    for chunk in in_order(answers, [images[start : start + AT_ONCE] for start in range(0, len(images), AT_ONCE)]):
+        yield from chunk
 
 
 def compare(
@@ -106,32 +109,26 @@ def compare(
     """What several models, whose labels may differ, say of one file: a table with a column for each, and its head."""
     columns = []
     for service in models:
-        row = _row(service, service.name, *_answer(service, service.classify([Path(file)])[0], texts, anyway))
+        (result,) = service.examine_all([Path(file)])
+        row = table_row(service, service.name, result, texts, anyway)
         columns.append(dict(zip(header(service, texts)[1:], row[1:], strict=True)))
     names = list(dict.fromkeys(name for column in columns for name in column if name != texts("column_problem")))
     table = [[name, *(column.get(name, "") for column in columns)] for name in [*names, texts("column_problem")]]
     return [texts("choose_model"), *(service.name for service in models)], table
 
 
-def _answer(
-    service: ModelService, result: ClassifiedImage | XrayError, texts: Texts, anyway: bool = False
-) -> tuple[np.ndarray | None, str]:
-    """Probabilities, or None where they are not shown, and what is wrong with the image, or ""."""
-    if isinstance(result, XrayError):
-        return None, texts.error(result)
-    doubt = result.output.doubt
-    is_withheld = doubt is not None and doubt.withholds and not anyway
-    problem = doubt_sentence(doubt, result.image.size, texts) if doubt else ""
-    return None if is_withheld else result.output.probabilities, problem
-
-
-def _row(service: ModelService, name: str, probabilities: np.ndarray | None, problem: str) -> list[str]:
-    labels, point = service.classifier.labels, service.classifier.operating_point
-    if probabilities is None:
-        return [name, "", *([""] if point else []), *("" for _ in labels), problem]
-    rules = [None, point] if point else [None]
-    decided = [labels[int(decide(probabilities[None], rule, labels)[0])] for rule in rules]
-    return [name, *decided, *(f"{score:.4f}" for score in probabilities), problem]
+def table_row(
+    service: ModelService, name: str, result: ExaminedImage | XrayError, texts: Texts, anyway: bool = False
+) -> list[str]:
+    """The cells of one image: empty where its answer is not shown."""
+    is_error = isinstance(result, XrayError)
+    has_point = service.classifier.operating_point is not None
+    problem = texts.error(result) if is_error else result.reason(texts) if result.doubt else ""
+    if is_error or (result.is_withheld and not anyway):
+        return [name, "", *[""] * has_point, *("" for _ in service.classifier.labels), problem]
+    scores = result.scores
+    decided = [max(scores, key=scores.get), *[service.decided(scores)] * has_point]
+    return [name, *decided, *(f"{score:.4f}" for score in scores.values()), problem]
 
 
 def save_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> str:

@@ -1,16 +1,23 @@
-"""The endpoints of the API: `/classify`, `/explain` and `/batch`, apart from the page, so that either can change.
+"""The endpoints of gradio's API: `/classify`, `/explain` and `/batch`, apart from the page, so that either can change.
 
 Users of the API read their docstrings, on its page and through the MCP server.
 """
 
+import json
+import textwrap
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
 import gradio as gr
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from space.errors import XrayError
 from space.inference.heatmap import PALETTES
-from space.web.batch import header, open_batch, rows, save_table
+from space.web.batch import each, header, open_batch, save_table, table_row
+from space.web.details import details_of, row_of, to_json
 from space.web.service import ExaminedImage, ModelService, refusal
-from space.web.settings import Settings
+from space.web.settings import Settings, is_mcp_server
 from space.web.texts import ALL
 
 ENGLISH = ALL["en"]
@@ -27,7 +34,7 @@ class Endpoints:
     def __init__(self, models: dict[str, ModelService], settings: Settings):
         self.models, self.settings = models, settings
 
-    def classify(self, file: str, show_anyway: bool, model: str | None = None) -> dict[str, float]:
+    def classify(self, file: str, show_anyway: bool, model: str | None = None) -> dict:
         """Label probabilities of one frontal chest X-ray. Research software, not a medical device: do not base a
         diagnosis on them. An image that does not look like a frontal chest X-ray is refused, and the error says why.
 
@@ -37,13 +44,15 @@ class Endpoints:
             model: Name of the model to use, where several are served.
 
         Returns:
-            The most probable label, and the probability of every label; they sum to 1.
+            The probability of every label, the most probable one, the decision, its threshold, what the guard doubts,
+            and which model, graph and software computed.
         """
-        return self._examine(self._service(model), file, show_anyway).scores
+        service = self._service(model)
+        return to_json(details_of(service, self._examine(service, file, show_anyway)))
 
     def explain(
         self, file: str, label: str, opacity: float, colours: str, show_anyway: bool, model: str | None = None
-    ) -> Image.Image:
+    ) -> tuple[Image.Image, dict]:
         """Grad-CAM of one class over a frontal chest X-ray: the regions that the class's score depended on. The map is
         coarse, does not outline disease and does not show that the score is right.
 
@@ -56,7 +65,7 @@ class Endpoints:
             model: Name of the model to use, where several are served.
 
         Returns:
-            A PNG file of the X-ray's size.
+            A PNG file of the X-ray's size, and what `/classify` answers.
         """
         service = self._service(model)
         if colours not in PALETTES:
@@ -64,9 +73,9 @@ class Endpoints:
         examined = self._examine(service, file, show_anyway)
         if label not in examined.scores:
             raise refusal(f"{service.name} has no class {label!r}. Its classes are {', '.join(examined.scores)}.")
-        return service.overlay(examined, label, opacity, colours)[0]
+        return service.overlay(examined, label, opacity, colours)[0], to_json(details_of(service, examined))
 
-    def batch(self, files: list[str], model: str | None = None) -> tuple[dict, str]:
+    def batch(self, files: list[str], model: str | None = None) -> tuple[list[dict], str]:
         """Classify many frontal chest X-rays. Research software, not a medical device.
 
         Args:
@@ -74,28 +83,58 @@ class Endpoints:
             model: Name of the model to use, where several are served.
 
         Returns:
-            A table with a row for each image: its probabilities, or the reason why there are none; and a CSV file of
-            the table.
+            For each image its file's name, and either what `/classify` answers, or the error; and a CSV file.
         """
         service = self._service(model)
-        head = header(service, ENGLISH)
-        with open_batch(files, self.settings, ENGLISH) as images:
-            table = list(rows(service, images, ENGLISH))
-        return {"headers": head, "data": table}, save_table(head, table)
 
-    batch._mcp_type = "none"  # no MCP tool: there gradio cannot hand a list of files over
+        def answer(name: str, result: ExaminedImage | XrayError) -> tuple[dict, list[str]]:
+            return to_json(row_of(service, name, result)), table_row(service, name, result, ENGLISH)
+
+        with open_batch(files, self.settings, ENGLISH) as images:
+            answers = list(each(service, images, answer))
+        return [row for row, _ in answers], save_table(header(service, ENGLISH), [cells for _, cells in answers])
 
     def _service(self, model: str | None) -> ModelService:
         return self.models[model or next(iter(self.models))]
 
-    def _examine(self, service: ModelService, file: str, show_anyway: bool) -> ExaminedImage:
+    def _examine(self, service: ModelService, file: str | None, show_anyway: bool) -> ExaminedImage:
         try:
-            examined = service.examine(file)
+            examined = service.examine(Path(file) if file else None)
         except XrayError as error:
             raise refusal(ENGLISH.error(error)) from None
         if examined.is_withheld and not show_anyway:
             raise refusal(examined.reason(ENGLISH))
         return examined
+
+    # Language models get tools of their own (see `as_tool`).
+    classify._mcp_type = explain._mcp_type = batch._mcp_type = "none"
+
+
+def as_tool(endpoint: Callable) -> Callable:
+    """An endpoint for gradio's MCP server, which hands on one output only, and objects in Python's notation: here they
+    are JSON text, and the guard's warning stands below an overlay."""
+
+    @wraps(endpoint)
+    def tool(*arguments):
+        answer = endpoint(*arguments)
+        if isinstance(answer, dict):
+            return json.dumps(answer)
+        image, details = answer
+        return captioned(image, details["guard"]["sentence"]) if details["guard"] else image
+
+    tool._mcp_type = "tool"
+    return tool
+
+
+def captioned(image: Image.Image, sentence: str) -> Image.Image:
+    """An image with a sentence on a strip below it."""
+    size = max(12, image.width // 40)  # pixels; letters are about half as wide as they are high
+    lines = textwrap.wrap(sentence, max(1, int(image.width / size * 1.6)))
+    strip = Image.new("RGB", (image.width, image.height + int((len(lines) + 1) * size * 1.3)))
+    strip.paste(image)
+    text = "\n".join(lines)
+    ImageDraw.Draw(strip).multiline_text((size // 2, image.height + size // 2), text, "white", font_size=size)
+    return strip
 
 
 def add_endpoints(models: dict[str, ModelService], settings: Settings) -> None:
@@ -109,9 +148,12 @@ def add_endpoints(models: dict[str, ModelService], settings: Settings) -> None:
         colours = gr.Radio(list(PALETTES), value="inferno", label="colours")
         # Plain HTTP has to give every argument, so where there is nothing to choose there is none.
         model = [gr.Dropdown(names, value=names[0], label="model")] if len(names) > 1 else []
-        scores, heat = gr.Label(label="probabilities"), gr.Image(format="png", label="overlay")
-        table, saved = gr.Dataframe(label="table"), gr.File(label="csv")
-        gr.Button().click(endpoints.classify, [file, anyway, *model], scores, api_name="classify")
-        request = [file, label, opacity, colours, anyway, *model]
-        gr.Button().click(endpoints.explain, request, heat, api_name="explain")
-        gr.Button().click(endpoints.batch, [files, *model], [table, saved], api_name="batch")
+        details, heat = gr.JSON(label="details"), gr.Image(format="png", label="overlay")
+        rows, saved, text = gr.JSON(label="rows"), gr.File(label="csv"), gr.Textbox(label="details")
+        classified, explained = [file, anyway, *model], [file, label, opacity, colours, anyway, *model]
+        if is_mcp_server():  # first: tools get their functions' names, which are the same as those below
+            gr.Button().click(as_tool(endpoints.classify), classified, text, api_name="mcp_classify")
+            gr.Button().click(as_tool(endpoints.explain), explained, heat, api_name="mcp_explain")
+        gr.Button().click(endpoints.classify, classified, details, api_name="classify")
+        gr.Button().click(endpoints.explain, explained, [heat, details], api_name="explain")
+        gr.Button().click(endpoints.batch, [files, *model], [rows, saved], api_name="batch")

@@ -1,6 +1,7 @@
 """What the page's events do: uploads and choices in, values of its components out."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import gradio as gr
 
@@ -59,7 +60,7 @@ class Handlers:
         """Examine the upload: what the session remembers, the image, and the classes to explain."""
         service = self.models[model]
         try:
-            examined = service.shrunk(service.examine(file))
+            examined = service.shrunk(service.examine(Path(file) if file else None))
         except XrayError as error:
             return error, None, gr.update(**class_choices(service))
         return examined, examined.image, gr.update(**class_choices(service, examined))

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from space.errors import XrayError
@@ -20,8 +21,8 @@ FILE_ROUTE = re.compile(r"(/gradio_api)?/file[=/](?P<file>.*)", re.DOTALL)
 NOT_FETCHED = "Files must be uploaded; they are never fetched from an address. Upload the file first, as the page does."
 
 
-class _Refusal(Exception):
-    """A request that must not reach gradio.
+class Refusal(Exception):
+    """A request that must not go on.
 
     Args:
         status: HTTP status of the response.
@@ -57,14 +58,14 @@ class Gateway:
             return
         try:
             await self._pass_on(scope, receive, send)
-        except _Refusal as refusal:
+        except Refusal as refusal:
             await _answer(send, refusal.status, {"detail": refusal.detail})
 
     async def _pass_on(self, scope, receive, send) -> None:
         if (route := FILE_ROUTE.fullmatch(scope["path"])) and ADDRESS.match(route["file"]):
-            raise _Refusal(HTTPStatus.NOT_FOUND, "File not found.")  # gradio would send visitors there
+            raise Refusal(HTTPStatus.NOT_FOUND, "File not found.")  # gradio would send visitors there
         if scope["method"] == "POST":
-            receive = _Bounded(receive, self.settings.max_seconds)
+            receive = Bounded(receive, self.settings.max_seconds, upload_folder())
             if not _is_upload(scope):
                 receive = _Replay(await self._inspect(scope, receive), receive)
         await self.app(scope, receive, send)
@@ -75,14 +76,14 @@ class Gateway:
         while not receive.is_complete:
             body += (await receive()).get("body", b"")
             if len(body) > MOST_BYTES:
-                raise _Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large.")
+                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large.")
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):
             return bytes(body)  # gradio cannot read it either
         files = [file for file in _files(content) if ADDRESS.match(file["path"])]
         if len(files) > self.settings.max_batch_files:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, f"At most {self.settings.max_batch_files} files are allowed.")
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"At most {self.settings.max_batch_files} files are allowed.")
         for file in files:
             file["path"] = await self._local_path(file["path"].strip(), _hosts(scope))
         return json.dumps(content).encode() if files else bytes(body)
@@ -92,36 +93,47 @@ class Gateway:
         try:
             parts = urlsplit(address)
         except ValueError:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, "This is not a web address.") from None
+            raise Refusal(HTTPStatus.BAD_REQUEST, "This is not a web address.") from None
         own = FILE_ROUTE.fullmatch(unquote(parts.path))
         if own and parts.netloc in hosts and not ADDRESS.match(own["file"]):
             return own["file"]  # gradio checks that it is an upload
         if not self.settings.allow_url_input:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, NOT_FETCHED)
+            raise Refusal(HTTPStatus.BAD_REQUEST, NOT_FETCHED)
         try:
             return str(await asyncio.to_thread(fetch_to_file, address, self.settings.limits.max_bytes))
         except XrayError as error:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
+            raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
 
 
-class _Bounded:
-    """Receives a request, which must arrive in time and leave room on the disk."""
+class Bounded:
+    """Receives a request, which must arrive in time and leave room on the disk.
 
-    def __init__(self, receive, seconds: float):
-        self.receive, self.seconds, self.is_complete = receive, seconds, False
-        self.deadline, self.folder = asyncio.get_running_loop().time() + seconds, upload_folder()
+    Args:
+        receive: ASGI's.
+        seconds: In which all of it must arrive.
+        folder: Where it will be stored; None: nowhere.
+    """
+
+    def __init__(self, receive, seconds: float, folder: Path | None = None):
+        self.receive, self.seconds, self.folder, self.is_complete = receive, seconds, folder, False
+        self.deadline = asyncio.get_running_loop().time() + seconds
 
     async def __call__(self) -> dict:
+        """The next message.
+
+        Raises:
+            Refusal: It does not come in time, or the disk is full.
+        """
         if self.is_complete:  # what follows is only that the visitor disconnects
             return await self.receive()
-        if shutil.disk_usage(self.folder).free < LEAST_FREE:
-            raise _Refusal(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full. Try again later.")
+        if self.folder and shutil.disk_usage(self.folder).free < LEAST_FREE:
+            raise Refusal(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full. Try again later.")
         try:
             async with asyncio.timeout_at(self.deadline):  # `wait_for` would make a task of every chunk
                 message = await self.receive()
         except TimeoutError:
             detail = f"The request did not arrive within {self.seconds:.0f} seconds."
-            raise _Refusal(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, detail) from None
         self.is_complete = message["type"] != "http.request" or not message.get("more_body")
         return message
 
@@ -139,18 +151,19 @@ class _Replay:
         return {"type": "http.request", "body": self.body, "more_body": False}
 
 
-def _header(scope, name: bytes) -> list[bytes]:
+def header(scope, name: bytes) -> list[bytes]:
+    """The values of a request's header; `name` is in lower case."""
     return [value for key, value in scope["headers"] if key.lower() == name]
 
 
 def _is_upload(scope) -> bool:
-    kinds = _header(scope, b"content-type")
+    kinds = header(scope, b"content-type")
     return len(kinds) == 1 and kinds[0].lower().startswith(b"multipart/form-data")
 
 
 def _hosts(scope) -> list[str]:
     """The names of this server in the request, also by a proxy in between, for example "localhost:7860"."""
-    names = [*_header(scope, b"host"), *_header(scope, b"x-forwarded-host")]
+    names = [*header(scope, b"host"), *header(scope, b"x-forwarded-host")]
     return [name.decode("latin-1") for name in names]
 
 

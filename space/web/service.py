@@ -13,7 +13,7 @@ from space.errors import ErrorCode, XrayError
 from space.imaging.archives import ImageFile
 from space.imaging.xray import read_xray
 from space.inference.classifier import Classifier
-from space.inference.classify import ClassifiedImage, classify_files
+from space.inference.classify import classify_files
 from space.inference.guard import Doubt
 from space.inference.heatmap import overlay
 from space.inference.operating_point import OperatingPoint, decide
@@ -37,17 +37,21 @@ class ExaminedImage:
         model: The model's name on the page.
         image: The image, mode "L"; what a session remembers is shrunk.
         scores: {label: probability}.
+        logits: {label: logit}.
         maps: Grad-CAM of every class, (K, h, w).
         doubt: Why the answer means little, or None.
         size: Width and height in pixels of the image as it came.
+        steps: What was done to its stored pixels.
     """
 
     model: str
     image: Image.Image
     scores: dict[str, float]
+    logits: dict[str, float]
     maps: np.ndarray
     doubt: Doubt | None
     size: tuple[int, int]
+    steps: tuple[str, ...]
 
     @property
     def is_withheld(self) -> bool:
@@ -56,7 +60,7 @@ class ExaminedImage:
 
     def reason(self, texts: Texts) -> str:
         """Why the image is doubted."""
-        return doubt_sentence(self.doubt, self.size, texts)
+        return texts(f"doubt_{self.doubt}", width=self.size[0], height=self.size[1])
 
 
 class ModelService:
@@ -82,33 +86,49 @@ class ModelService:
         classifier = Classifier.load(model.name, model.revision)
         return cls(classifier, ModelFacts.load(model, classifier.labels), settings)
 
-    def classify(self, files: Sequence[ImageFile]) -> list[ClassifiedImage | XrayError]:
-        """Classify files within the page's limits; the page's own examples are known to be phantoms."""
-        results = classify_files(self.classifier, files, self.settings.limits)
-        return [_mark_phantom(result) if isinstance(result, ClassifiedImage) else result for result in results]
+    def examine_all(self, files: Sequence[ImageFile]) -> list[ExaminedImage | XrayError]:
+        """Classify files within the page's limits and compute their maps, or say why there is no answer."""
+        labels, results = self.classifier.labels, classify_files(self.classifier, files, self.settings.limits)
+        examined: list[ExaminedImage | XrayError] = []
+        for result in results:
+            if isinstance(result, XrayError):
+                examined.append(result)
+                continue
+            image, output = result.xray.image, result.output
+            scores, logits = (
+                dict(zip(labels, values.tolist(), strict=True)) for values in (output.probabilities, output.logits)
+            )
+            doubt = Doubt.PHANTOM if _is_phantom(image) else output.doubt
+            examined.append(
+                ExaminedImage(self.name, image, scores, logits, output.maps, doubt, image.size, result.xray.steps)
+            )
+        return examined
 
-    def examine(self, file: str | None) -> ExaminedImage:
-        """Classify one upload and compute its maps.
+    def examine(self, file: ImageFile | None) -> ExaminedImage:
+        """Classify one file and compute its maps.
 
         Raises:
             XrayError: There is none, or it has no answer (see `space.inference.classify`).
         """
         if file is None:
             raise XrayError(ErrorCode.NO_FILE, "Choose a chest X-ray first.")
-        (result,) = self.classify([Path(file)])
+        (result,) = self.examine_all([file])
         if isinstance(result, XrayError):
             raise result
-        output = result.output
-        scores = dict(zip(self.classifier.labels, output.probabilities.tolist(), strict=True))
-        return ExaminedImage(self.name, result.image, scores, output.maps, output.doubt, result.image.size)
+        return result
+
+    def decided(self, scores: dict[str, float]) -> str:
+        """The label that the operating point decides on, or, where there is none, the most likely one."""
+        labels = self.classifier.labels
+        probabilities = np.array([[scores[label] for label in labels]])
+        return labels[int(decide(probabilities, self.classifier.operating_point, labels)[0])]
 
     def verdict(self, examined: ExaminedImage, anyway: bool, texts: Texts) -> str:
         """What the scores say and decide, and how often such scores were right; or why no answer is shown."""
         if examined.is_withheld and not anyway:
             return texts("refused", reason=examined.reason(texts))
-        scores, labels, point = examined.scores, self.classifier.labels, self.classifier.operating_point
-        probabilities = np.array([[scores[label] for label in labels]])
-        highest, decided = (labels[int(decide(probabilities, rule, labels)[0])] for rule in (None, point))
+        scores, point = examined.scores, self.classifier.operating_point
+        highest, decided = max(scores, key=scores.get), self.decided(scores)
         sentences = [texts("despite", reason=examined.reason(texts))] if examined.doubt else []
         sentences += [] if self.classifier.guard else [texts("no_guard")]
         sentences += [texts("differ")] if highest != decided else []
@@ -157,21 +177,16 @@ class ModelService:
             sentences.append(sentence if n >= ENOUGH else f"{sentence} {texts('too_few')}")
         return " ".join([*sentences, texts("not_yours")]) if sentences else ""
 
-    def shrunk(self, examined: ExaminedImage) -> ExaminedImage:
-        """The same for a session to remember: the image no larger than a page shows it."""
+    def shrunk(self, examined: ExaminedImage, longest_side: int = LONGEST_SIDE) -> ExaminedImage:
+        """The same with its image shrunk to what a page shows, or to another longest side in pixels."""
         image = examined.image.copy()
-        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        image.thumbnail((longest_side, longest_side))
         return replace(examined, image=image)
 
     def overlay(self, examined: ExaminedImage, label: str, opacity: float, colours: str) -> tuple[Image.Image, bool]:
         """A class's map over the image, without asking the model again; and whether the map is empty."""
         activation = examined.maps[self.classifier.labels.index(label)]
         return overlay(examined.image, activation, opacity, colours), not activation.any()
-
-
-def doubt_sentence(doubt: Doubt, size: tuple[int, int], texts: Texts) -> str:
-    """Why an image of some width and height, in pixels, is doubted."""
-    return texts(f"doubt_{doubt}", width=size[0], height=size[1])
 
 
 def refusal(sentence: str) -> gr.Error:
@@ -185,9 +200,6 @@ def _phantoms() -> list[Image.Image]:
     return [read_xray(path).image for path in sorted(EXAMPLES.glob("*.png"))]
 
 
-def _mark_phantom(result: ClassifiedImage) -> ClassifiedImage:
-    """The same, doubted if it is one of the page's examples, wherever it came from."""
-    image = result.image
-    if not any(image.size == phantom.size and image.tobytes() == phantom.tobytes() for phantom in _phantoms()):
-        return result
-    return replace(result, output=replace(result.output, doubt=Doubt.PHANTOM))
+def _is_phantom(image: Image.Image) -> bool:
+    """Whether an image is one of the page's examples, wherever it came from."""
+    return any(image.size == phantom.size and image.tobytes() == phantom.tobytes() for phantom in _phantoms())

@@ -42,6 +42,11 @@ class Settings:
         return Limits(self.max_upload_mb * 10**6, self.max_pixels)
 
 
+def is_mcp_server(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether gradio will serve its endpoints to language models as well."""
+    return environment.get("GRADIO_MCP_SERVER", "").lower() == "true"
+
+
 def read_port(environment: Mapping[str, str] = os.environ) -> int:
     """The port to serve at; gradio would answer a mistake with a traceback, and a port in use with another one.
 
@@ -49,7 +54,7 @@ def read_port(environment: Mapping[str, str] = os.environ) -> int:
         UsageError: `GRADIO_SERVER_PORT` is not a port, or it is in use, or `GRADIO_MCP_SERVER` needs a package that is
             not installed.
     """
-    if environment.get("GRADIO_MCP_SERVER", "").lower() == "true" and not importlib.util.find_spec("mcp"):
+    if is_mcp_server(environment) and not importlib.util.find_spec("mcp"):
         raise UsageError("GRADIO_MCP_SERVER needs the package mcp: pip install 'gradio[mcp]'.")
     text, host = environment.get("GRADIO_SERVER_PORT", PORT), environment.get("GRADIO_SERVER_NAME", "127.0.0.1")
     if not (text.isdecimal() and 0 < int(text) < 2**16):

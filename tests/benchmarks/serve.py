@@ -81,15 +81,15 @@ class Refused(Exception):
     """The server did not answer with probabilities, but with a reason."""
 
 
-def ask(http: httpx2.Client, address: str, path: Path) -> dict[str, float]:
-    """Upload an image and have it classified, by plain HTTP.
+def ask(http: httpx2.Client, address: str, path: Path, *model: str) -> dict[str, float]:
+    """Upload an image and have it classified by gradio, by plain HTTP; by which model, where several are served.
 
     Raises:
         Refused: The server is busy, or does not like the image.
     """
     with path.open("rb") as file:
         uploaded = http.post(f"{address}/gradio_api/upload", files={"files": (path.name, file)})
-    data = [{"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}, False]
+    data = [{"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}, False, *model]
     job = http.post(f"{address}/gradio_api/call/classify", json={"data": data})
     if job.status_code != 200:
         raise Refused(job.text)
@@ -97,7 +97,7 @@ def ask(http: httpx2.Client, address: str, path: Path) -> dict[str, float]:
     kind, answer = (line.partition(": ")[2] for line in events.strip().splitlines()[-2:])
     if kind != "complete":
         raise Refused(events)
-    return {one["label"]: one["confidence"] for one in json.loads(answer)[0]["confidences"]}
+    return json.loads(answer)[0]["probabilities"]
 
 
 def memory_mib(address: str) -> float:

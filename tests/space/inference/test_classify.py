@@ -27,7 +27,7 @@ def test_each_file_gets_its_answer_or_its_error_in_order(bundled, phantom, tmp_p
         if code is None:
             assert result.output.probabilities == pytest.approx(expected, abs=1e-5)
             assert result.output.probabilities.dtype == np.float64
-            assert result.image.size == (200, 180)
+            assert result.xray.image.size == (200, 180)
     assert classify_files(bundled, []) == []
 
 

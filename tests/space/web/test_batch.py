@@ -43,7 +43,7 @@ def test_every_image_of_uploads_and_zips_gets_a_row_in_order(make_service, phant
         table = list(rows(service, images, ENGLISH))
     assert header(service, ENGLISH) == ["file", "most probable", "decision", "NORMAL", "PNEUMONIA", "problem"]
     assert [row[0] for row in table] == ["xray.png", "a/letter.png", "b/xray.png", "noise.png", "phantom_1.png"]
-    scores = service.examine(str(phantom)).scores
+    scores = service.examine(phantom).scores
     assert table[0][1:] == table[2][1:] == [*[table[0][1]] * 2, *(f"{score:.4f}" for score in scores.values()), ""]
     assert table[1][1:5] == table[3][1:5] == [""] * 4
     assert "not an image" in table[1][-1]

@@ -25,7 +25,7 @@ def service(make_service):
 
 
 def test_an_image_gets_scores_and_a_map_of_every_class(service, phantom):
-    examined = service.examine(str(phantom))
+    examined = service.examine(phantom)
     assert (examined.model, examined.size, examined.doubt) == ("default-model", (200, 180), None)
     assert list(examined.scores) == ["NORMAL", "PNEUMONIA"]
     assert sum(examined.scores.values()) == pytest.approx(1)
@@ -37,11 +37,11 @@ def test_no_file_and_a_file_without_an_answer_are_errors(service, make_service, 
         service.examine(None)
     assert caught.value.code == ErrorCode.NO_FILE
     with pytest.raises(XrayError, match="at most 1,000 pixels"):
-        make_service(max_pixels=1000).examine(str(phantom))
+        make_service(max_pixels=1000).examine(phantom)
 
 
 def test_the_verdict_counts_what_came_true_in_validation_and_test(service, phantom):
-    examined = service.examine(str(phantom))
+    examined = service.examine(phantom)
     verdict = service.verdict(examined, False, ENGLISH)
     for counts in (service.facts.validation, service.facts.test):
         low, high, n, right = counts.bin_of(examined.scores["PNEUMONIA"])
@@ -55,11 +55,11 @@ def test_the_verdict_counts_what_came_true_in_validation_and_test(service, phant
 def test_a_share_of_few_images_is_called_uncertain(service, phantom):
     few = Counts({"PNEUMONIA": 0.7}, [[29, 20]])
     unsure = ModelService(service.classifier, replace(service.facts, validation=few, test=few), service.settings)
-    assert unsure.verdict(unsure.examine(str(phantom)), False, ENGLISH).count("share is uncertain") == 2
+    assert unsure.verdict(unsure.examine(phantom), False, ENGLISH).count("share is uncertain") == 2
 
 
 def test_where_the_label_and_the_decision_differ_that_comes_first(service, phantom):
-    examined = service.examine(str(phantom))
+    examined = service.examine(phantom)
     agree = {"NORMAL": 0.0, "PNEUMONIA": 1.0}
     between = (0.5 + service.classifier.operating_point.threshold) / 2
     differ = {"NORMAL": 1 - between, "PNEUMONIA": between}
@@ -80,7 +80,7 @@ def test_the_rule_of_the_threshold_is_named(service, phantom, monkeypatch, rule,
 
 
 def test_a_doubted_image_is_answered_only_if_that_is_asked_for(service, phantom):
-    examined = replace(service.examine(str(phantom)), doubt=Doubt.BLANK)
+    examined = replace(service.examine(phantom), doubt=Doubt.BLANK)
     assert examined.is_withheld
     assert service.verdict(examined, False, ENGLISH).startswith("**Not classified.** The image is blank")
     verdict = service.verdict(examined, True, ENGLISH)
@@ -91,7 +91,7 @@ def test_a_doubted_image_is_answered_only_if_that_is_asked_for(service, phantom)
 def test_a_phantom_of_the_page_is_known_wherever_it_comes_from(service, tmp_path):
     shutil.copy(EXAMPLES / "phantom_1.png", tmp_path / "patient.png")
     for path in (EXAMPLES / "phantom_1.png", tmp_path / "patient.png"):
-        examined = service.examine(str(path))
+        examined = service.examine(path)
         assert (examined.doubt, examined.is_withheld) == (Doubt.PHANTOM, False)
         verdict = service.verdict(examined, False, ENGLISH)
         assert verdict.startswith("**This answer means nothing.** This is a synthetic phantom")
@@ -102,12 +102,12 @@ def test_a_phantom_of_the_page_is_known_wherever_it_comes_from(service, tmp_path
 def test_a_model_without_a_guard_says_so(service, phantom, tmp_path):
     shutil.copytree(DEFAULT_MODEL, tmp_path / "bare", ignore=shutil.ignore_patterns("guard.safetensors"))
     bare = ModelService(Classifier.load(tmp_path / "bare"), service.facts, service.settings)
-    assert "cannot check whether" in bare.verdict(bare.examine(str(phantom)), False, ENGLISH)
+    assert "cannot check whether" in bare.verdict(bare.examine(phantom), False, ENGLISH)
 
 
 def test_a_session_remembers_no_more_than_the_page_shows(service, tmp_path):
     draw_phantom(np.random.default_rng(0), True, 2100, 1400).save(tmp_path / "large.png")
-    examined = service.examine(str(tmp_path / "large.png"))
+    examined = service.examine(tmp_path / "large.png")
     kept = service.shrunk(examined)
     assert (examined.image.size, kept.image.size, kept.size) == ((2100, 1400), (1024, 683), (2100, 1400))
     image, is_empty = service.overlay(kept, "PNEUMONIA", 0.5, "viridis")
@@ -115,6 +115,6 @@ def test_a_session_remembers_no_more_than_the_page_shows(service, tmp_path):
 
 
 def test_russian_percentages_have_a_comma_and_a_space(service, phantom):
-    verdict = service.verdict(service.examine(str(phantom)), False, ALL["ru"])
+    verdict = service.verdict(service.examine(phantom), False, ALL["ru"])
     assert len(re.findall(r"\d+,\d\u00a0%", verdict)) >= 3
     assert not re.search(r"\d%|\d\.\d", verdict)
