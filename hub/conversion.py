@@ -72,7 +72,7 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
         The content of audit.json.
 
     Raises:
-        UsageError: The source has no known layout, an option does not fit it, or the output exists.
+        UsageError: The source has no known layout, its tables or an option do not fit it, or the output exists.
         ChestXrayError: The zip is damaged or hostile, or too many files cannot be read.
     """
     check_free(output)
@@ -89,7 +89,8 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
     private = listing.layout.private or any(image.summary.format == "DICOM" for image in read.images)
     images = _with_splits(read.images, assigned, options.keep_leaks)
     images = shown_images(images, listing.layout, hide_names=private and not options.keep_names)
-    maker = RowMaker(opened, features_of(listing.layout, list(read.labels)), options.size, masks)
+    features = features_of(listing.layout, list(read.labels), boxes=any(image.record.boxes for image in images))
+    maker = RowMaker(opened, features, options.size, masks)
     with written_whole(output) as folder:
         _write_rows(folder, maker, images, options.workers)
         _write_quarantine(folder, read.unreadable + maker.bad_masks)
@@ -151,6 +152,7 @@ def _conversion(
         quarantined=dict(sorted(Counter(str(error.code) for _, error in read.unreadable).items())),
         bad_masks=len(maker.bad_masks),
         masks=maker.mask_counts,
+        boxes=maker.box_count,
         outside_layout=listing.outside,
         names_hidden=private and not options.keep_names,
         names_kept=private and options.keep_names,

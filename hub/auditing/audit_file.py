@@ -32,6 +32,7 @@ class Conversion:
         quarantined: {code of an error: images that were left out for it}.
         bad_masks: Masks that could not be read.
         masks: {mask column: images that have a mask file, readable or not}.
+        boxes: Images with boxes around findings.
         outside_layout: Image files outside of the layout.
         names_hidden: Whether running numbers stand for the names of files and patients.
         names_kept: Whether such names were kept, as asked for.
@@ -54,6 +55,7 @@ class Conversion:
     quarantined: dict[str, int]
     bad_masks: int
     masks: dict[str, int]
+    boxes: int = 0
     outside_layout: int = 0
     names_hidden: bool
     names_kept: bool = False

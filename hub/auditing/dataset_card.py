@@ -13,6 +13,7 @@ from hub.layouts.registry import LAYOUTS
 from space.errors import UsageError
 from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
+from train.data.boxes import MEANING
 
 SIZE_CATEGORIES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"))
 MOST_ROWS = 5  # classes in the table that the card opens with
@@ -42,6 +43,7 @@ def write_card(folder: Path, report: dict) -> None:
         layout=layout,
         audit=report,
         facts=report["conversion"],
+        boxes_meaning=MEANING,
         most_rows=MOST_ROWS,
         main_problems=_problems(layout, report)[:3],
         figures=sorted(path.name for path in (folder / "figures").glob("*.png")),

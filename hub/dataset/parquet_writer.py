@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from hub.layouts.base import Layout
 from space.parallel import in_order
+from train.data.boxes import BOXES
 
 SHARD_BYTES = 500 * 10**6
 CHUNK = 8  # rows that a thread makes at a time
@@ -33,8 +34,8 @@ class Row:
     n_bytes: int
 
 
-def features_of(layout: Layout, labels: list[str]) -> Features:
-    """Columns of a converted dataset: those of the contract, then the layout's own."""
+def features_of(layout: Layout, labels: list[str], boxes: bool = False) -> Features:
+    """Columns of a converted dataset: those of the contract, then the layout's own, and boxes if there are any."""
     return Features(
         image=Image(),
         label=ClassLabel(names=labels),
@@ -43,6 +44,7 @@ def features_of(layout: Layout, labels: list[str]) -> Features:
         lung_mask=Image(),
         **{column: Image() for column in layout.mask_columns},
         **{column: Value("string") for column in layout.columns},
+        **({"boxes": BOXES} if boxes else {}),
     )
 
 

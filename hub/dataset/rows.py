@@ -58,12 +58,14 @@ class RowMaker:
     Attributes:
         features: The dataset's columns.
         mask_counts: {mask column: how many images have a mask file, readable or not}.
+        box_count: How many images have boxes.
     """
 
     def __init__(self, source: Source, features: Features, size: int | None, masks: MaskFolder | None):
         self._source, self.features, self._size, self._masks = source, features, size, masks
         self._bad_masks: dict[str, XrayError] = {}
         self.mask_counts = {name: 0 for name, kind in features.items() if isinstance(kind, Image) and name != "image"}
+        self.box_count = 0
 
     @property
     def bad_masks(self) -> list[tuple[str, XrayError]]:
@@ -71,13 +73,19 @@ class RowMaker:
         return sorted(self._bad_masks.items())
 
     def row(self, image: AuditedImage) -> Row:
-        """The row of an image, with the names that the dataset may show (see `shown_images`)."""
+        """The row of an image, with the names that the dataset may show (see `shown_images`).
+
+        Raises:
+            UsageError: A box of the image reaches outside it.
+        """
+        boxes = shares_of_image(image)
+        self.box_count += bool(boxes)
         masks = {column: self._find(image.record, column) for column in self.mask_counts}
         for column, mask in masks.items():
             self.mask_counts[column] += bool(mask)
         n_bytes = self._source.sizes[image.record.name]
         n_bytes += sum(place.sizes[name] for place, name in filter(None, masks.values()))
-        return Row(lambda: self._make(image, masks), n_bytes)
+        return Row(lambda: self._make(image, masks, boxes), n_bytes)
 
     def _find(self, record: Record, column: str) -> MaskFile | None:
         if column == "lung_mask" and self._masks and (mask := self._masks.find(record)):
@@ -85,7 +93,7 @@ class RowMaker:
         name = record.masks.get(column)
         return name and (self._source, name)
 
-    def _make(self, image: AuditedImage, masks: dict[str, MaskFile | None]) -> dict:
+    def _make(self, image: AuditedImage, masks: dict[str, MaskFile | None], boxes: list[list[float]] | None) -> dict:
         record = image.record
         stem = PurePosixPath(record.source).stem
         data, suffix = stored(self._source.read(record.name), image.summary.storable, self._size)
@@ -96,6 +104,7 @@ class RowMaker:
             "source": record.source,
             **{column: self._mask(mask, stem) for column, mask in masks.items()},
             **record.facts,
+            **({"boxes": boxes} if "boxes" in self.features else {}),
         }
 
     def _mask(self, mask: MaskFile | None, stem: str) -> dict | None:
@@ -108,6 +117,26 @@ class RowMaker:
             self._bad_masks[name] = error
             return None
         return {"bytes": data, "path": f"{stem}{suffix}"}
+
+
+def shares_of_image(image: AuditedImage) -> list[list[float]] | None:
+    """An image's boxes [x, y, width, height], as shares of its width and height; None if it has none.
+
+    Raises:
+        UsageError: A box reaches outside the image by more than a pixel.
+    """
+    width, height = image.summary.fingerprint.size
+    shares = []
+    for x, y, across, down in image.record.boxes:
+        right, bottom = x + across, y + down
+        if right > width + 1 or bottom > height + 1:
+            raise UsageError(
+                f"{image.record.name}: the box {x:g}, {y:g}, {across:g}, {down:g} reaches outside the image, which has "
+                f"{width} x {height} pixels. Boxes are x, y, width and height in pixels of these files."
+            )
+        x, y = min(x, width), min(y, height)
+        shares.append([x / width, y / height, (min(right, width) - x) / width, (min(bottom, height) - y) / height])
+    return shares or None
 
 
 def shown_images(images: Sequence[AuditedImage], layout: Layout, hide_names: bool) -> list[AuditedImage]:

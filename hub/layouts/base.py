@@ -16,6 +16,10 @@ UNREAD_SUFFIXES = {".bmp", ".gif", ".tif", ".tiff", ".webp", ".dicom"}
 _MASK_FOLDER = re.compile(r"(^|(?<!without)(?<!no)[ _-])masks?($|[ _-])", re.IGNORECASE)
 
 
+# x, y, width, height in pixels of the upright image, from its upper left corner.
+Box = tuple[float, float, float, float]
+
+
 @dataclass(frozen=True)
 class Record:
     """One image of a source.
@@ -29,6 +33,7 @@ class Record:
         group: Key by the loose naming rule: images that may be of one patient, never separated by a new split.
         facts: {extra column: value} of the layout's `columns`.
         masks: {mask column: path of the mask inside the source}.
+        boxes: Boxes around findings.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Record:
     group: str | None = None
     facts: Mapping[str, str | None] = field(default_factory=dict)
     masks: Mapping[str, str] = field(default_factory=dict)
+    boxes: tuple[Box, ...] = ()
 
 
 class Tree:

@@ -2,10 +2,11 @@
 
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
-from hub.layouts.base import Layout, Record, Tree, join, printable, relative
-from hub.layouts.tables import read_table
+from hub.layouts.base import Box, Layout, Record, Tree, join, printable, relative
+from hub.layouts.tables import read_boxes, read_table
 from space.errors import UsageError
 from space.imaging.archives import Source
 
@@ -15,11 +16,12 @@ SPLIT_ALIASES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 METADATA = "metadata.csv"
+BOXES = ("boxes.csv", "opacity_boxes.csv")
 PATIENT_NAMES = dict.fromkeys(("patient_id", "patientid", "subject", "subject_id"), "patient")
 
 
 class ImageFolder(Layout):
-    """The fallback: class folders, with or without split folders above them, and perhaps a metadata.csv."""
+    """The fallback: class folders, with or without split folders above them; perhaps metadata.csv and boxes.csv."""
 
     name = "image-folder"
     title = "Chest X-ray folder"
@@ -52,7 +54,7 @@ class ImageFolder(Layout):
         """The images with a class from their folder or from metadata.csv, which has the last word.
 
         Raises:
-            UsageError: Split folders and class folders are mixed, or metadata.csv cannot be used.
+            UsageError: Split folders and class folders are mixed, or metadata.csv or boxes.csv cannot be used.
         """
         top = _with_images(tree, root)
         splits = [child for child in top if child.lower() in SPLIT_ALIASES]
@@ -67,7 +69,11 @@ class ImageFolder(Layout):
             *tree.images(root),
             *(n for child in top for f in tree.below(join(root, child)) for n in tree.images(f)),
         ]
-        records = list(_read(names, root, table, with_splits=bool(splits)))
+        boxes = _boxes(source, tree, root)
+        records = [
+            replace(record, boxes=tuple(boxes.get(record.name, ())))
+            for record in _read(names, root, table, with_splits=bool(splits))
+        ]
         if len(records) < len(names):
             left = sorted(set(names) - {record.name for record in records})
             print(
@@ -150,3 +156,17 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
             if table.setdefault(relative(name, root), cells_used) != cells_used:
                 raise UsageError(f"{where} has two different rows for {file_name!r}.")
     return table
+
+
+def _boxes(source: Source, tree: Tree, root: str) -> dict[str, list[Box]]:
+    """{path inside the source: boxes} of every boxes.csv; its file names are relative to its folder."""
+    boxes: dict[str, list[Box]] = {}
+    for table in (join(folder, name) for folder in tree.below(root) for name in BOXES):
+        if table not in source.sizes:
+            continue
+        for file_name, drawn in read_boxes(source, table, "file_name").items():
+            name = posixpath.normpath(posixpath.join(posixpath.dirname(table), file_name))
+            if name not in source.sizes:
+                raise UsageError(f"{table} names {file_name!r}, which does not exist.")
+            boxes.setdefault(name, []).extend(drawn)
+    return boxes

@@ -3,8 +3,8 @@
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from hub.layouts.base import Layout, Record, Tree, join, relative
-from hub.layouts.tables import read_table
+from hub.layouts.base import Box, Layout, Record, Tree, join, relative
+from hub.layouts.tables import read_boxes, read_table
 from space.errors import UsageError
 from space.imaging.archives import Source
 
@@ -61,7 +61,7 @@ class RsnaPneumonia(Layout):
         """The images that the table names; those without a label (the challenge's own test set) are left out.
 
         Raises:
-            UsageError: The table cannot be read, or names a class that is not one of the three.
+            UsageError: A table cannot be read, or names a class that is not one of the three.
         """
         classes: dict[str, str] = {}
         for table in self._tables(tree, root):
@@ -77,4 +77,14 @@ class RsnaPneumonia(Layout):
                     raise UsageError(f"{table} gives {name} two classes.")
         names = (name for child in tree.children(root) for name in tree.images(join(root, child)))
         stems = ((name, PurePosixPath(name).stem) for name in names)
-        return [Record(name, relative(name, root), None, classes[stem]) for name, stem in stems if stem in classes]
+        boxes = self._boxes(source, tree, root)
+        return [
+            Record(name, relative(name, root), None, classes[stem], boxes=tuple(boxes.get(stem, ())))
+            for name, stem in stems
+            if stem in classes
+        ]
+
+    def _boxes(self, source: Source, tree: Tree, root: str) -> dict[str, list[Box]]:
+        """{image: boxes around its opacities}; a table for each stage of the challenge, the later one counts."""
+        tables = sorted(name for name in tree.files.get(root, ()) if name.endswith("_train_labels.csv"))
+        return {image: drawn for t in tables for image, drawn in read_boxes(source, join(root, t), "patientId").items()}

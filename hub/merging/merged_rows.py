@@ -13,6 +13,7 @@ from hub.dataset.parquet_writer import Row, write_split
 from hub.dataset.strip_metadata import stored
 from hub.merging.sources import INNER_ORIGIN, MergeImages, MergeSource
 from train.common.csv_cells import csv_safe
+from train.data.boxes import BOXES, MEANING
 from train.data.dataset import SPLITS
 
 OWN_COLUMNS = {
@@ -27,7 +28,8 @@ def merged_features(
 ) -> tuple[Features, dict[str, str]]:
     """The columns of the merge, and the meaning of those that not every dataset has.
 
-    Masks of every kind are kept, and the columns of texts that have a value anywhere. Columns of other types are not.
+    Masks of every kind are kept, and boxes, and the columns of texts that have a value anywhere. Columns of other types
+    are not.
     """
     masks = {name for of in sources for name, kind in of.dataset.features.items() if isinstance(kind, Image)}
     texts = {name for image in images for name, value in image.record.facts.items() if value is not None}
@@ -36,6 +38,7 @@ def merged_features(
         for name, meaning in (layout.columns | layout.mask_columns).items():
             meanings.setdefault(name, meaning)
     ordered = sorted(texts - set(OWN_COLUMNS))
+    boxes = {"boxes": BOXES} if any(of.dataset.features.get("boxes") == BOXES for of in sources) else {}
     features = Features(
         image=Image(),
         label=ClassLabel(names=list(classes)),
@@ -45,8 +48,9 @@ def merged_features(
         lung_mask=Image(),
         **{name: Image() for name in sorted(masks - {"image", "lung_mask"})},
         **{name: Value("string") for name in ordered},
+        **boxes,
     )
-    return features, OWN_COLUMNS | {
+    return features, OWN_COLUMNS | dict.fromkeys(boxes, MEANING) | {
         name: meanings.get(name, "mask, or null" if name in masks else "from the source, or null")
         for name in features
         if name in ordered or (name in masks and name not in ("image", "lung_mask"))
@@ -90,9 +94,10 @@ class MergedRows:
                 for name in self._masks:
                     self.mask_counts[name] += name in files
                 n_bytes = sum(len(file["bytes"]) for file in files.values())
-                yield Row(lambda index=index, files=files: self._make(index, files), n_bytes)
+                boxes = row.get("boxes") if source.dataset.features.get("boxes") == BOXES else None
+                yield Row(lambda index=index, files=files, boxes=boxes: self._make(index, files, boxes), n_bytes)
 
-    def _make(self, index: int, files: dict[str, dict]) -> dict:
+    def _make(self, index: int, files: dict[str, dict], boxes: list[list[float]] | None) -> dict:
         image = self._merged.images[index]
         record, name = image.record, PurePosixPath(files["image"]["path"] or "image").stem
         # What `hub.convert` stored passes unchanged; what others stored may hold metadata.
@@ -105,6 +110,7 @@ class MergedRows:
             "source": record.source,
             **{column: _mask(files[column]["bytes"], name) for column in self._masks if column in files},
             **{column: value for column, value in record.facts.items() if column in self._features},
+            **({"boxes": boxes} if "boxes" in self._features else {}),
         }
 
     def _write_list(self, path: Path, kept: Sequence[int]) -> None:

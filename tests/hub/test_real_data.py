@@ -21,6 +21,7 @@ SETS = {
     "covid-qu-ex": Options(),
     "covid-qu-ex/images-without-masks": Options(keep_names=True),
     "dicom/rsna-pneumonia-detection-challenge": Options(),
+    "nih-chestxray14": Options(audit=False),
 }
 
 
@@ -52,6 +53,7 @@ def test_every_set_comes_out_complete_and_opens(converted):
     assert images == {
         "chest-xray-pneumonia": 5856, "covid19-image-dataset": 317, "covid19-radiography-database": 2400,
         "covid-qu-ex": 12, "covid-qu-ex/images-without-masks": 600, "dicom/rsna-pneumonia-detection-challenge": 11,
+        "nih-chestxray14": 401,
     }  # fmt: skip
     for folder, report in converted.values():
         opened = load_dataset(str(folder))
@@ -151,3 +153,13 @@ def test_rsna_dicom_files_become_gray_images_without_names(converted):
     assert {row["image"].size for row in rows} == {(1024, 1024)}
     assert {row["view"] for row in rows} == {"PA", "AP"}
     assert sorted(row["source"] for row in rows) == [f"{i:06d}" for i in range(1, 12)]
+
+
+def test_radiologists_boxes_come_with_nih_and_rsna(converted):
+    counts = {}
+    for name in ("nih-chestxray14", "dicom/rsna-pneumonia-detection-challenge"):
+        rows = [row for split in load_dataset(str(converted[name][0])).values() for row in split if row["boxes"]]
+        counts[name] = len(rows), sum(len(row["boxes"]) for row in rows)
+        boxes = np.array([box for row in rows for box in row["boxes"]])
+        assert boxes.min() >= 0 and (boxes[:, :2] + boxes[:, 2:]).max() <= 1 + 1e-6
+    assert counts == {"nih-chestxray14": (47, 73), "dicom/rsna-pneumonia-detection-challenge": (3, 6)}

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import datasets
 import numpy as np
 
-# The column of a dataset: a list of [x, y, width, height] for each image, shares of its width and height, from its
-# upper left corner; null where nobody drew boxes.
+# A dataset's column `boxes`.
 BOXES = datasets.List(datasets.List(datasets.Value("float32"), length=4))
+MEANING = (
+    "boxes around findings: a list of [x, y, width, height], shares of the image's width and height, from its upper "
+    "left corner; null where there are none"
+)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from datasets import load_dataset
 from PIL import Image
 
 from hub.conversion import Options, convert
@@ -17,6 +18,7 @@ from space.imaging.archives import Folder
 from tests.hub.converted import stored_rows
 from tests.phantoms import draw_phantom, write_images
 from tests.space.imaging.test_dicom import dicom_bytes
+from train.data.boxes import BOXES
 
 CLASSES = [f"{c}/{i}.png" for c in ("ill", "well") for i in range(12)]
 
@@ -107,3 +109,29 @@ def test_size_limits_the_longest_side(tmp_path):
     convert(tmp_path / "in", tmp_path / "out", Options(size=80, audit=False))
     sizes = {Image.open(io.BytesIO(row["image"]["bytes"])).size for row in stored_rows(tmp_path / "out").values()}
     assert sizes == {(80, 70)}
+
+
+def test_boxes_become_shares_of_the_image_whatever_size_is_stored(tmp_path):
+    write_images(tmp_path / "in", *CLASSES)  # of 160 x 140 pixels
+    lines = "ill/0.png,16,35,80,70\nill/0.png,80,0,80.5,14\nwell/3.png,0,0,160,140\n"
+    (tmp_path / "in" / "boxes.csv").write_text(f"file_name,x,y,width,height\n{lines}")
+    report = convert(tmp_path / "in", tmp_path / "out", Options(size=80, audit=False, keep_names=True))
+    boxes = {source: row["boxes"] for source, row in stored_rows(tmp_path / "out").items() if row["boxes"]}
+    assert boxes.keys() == {"ill/0.png", "well/3.png"}
+    assert np.allclose(boxes["ill/0.png"], [[0.1, 0.25, 0.5, 0.5], [0.5, 0, 0.5, 0.1]])
+    assert report["conversion"]["boxes"] == 2
+    assert "| `boxes` |" in (tmp_path / "out" / "README.md").read_text()
+    assert load_dataset(str(tmp_path / "out"))["train"].features["boxes"] == BOXES
+
+
+def test_a_box_in_pixels_of_another_size_is_refused_and_nothing_is_written(tmp_path):
+    write_images(tmp_path / "in", *CLASSES)
+    (tmp_path / "in" / "boxes.csv").write_text("file_name,x,y,width,height\nill/0.png,16,35,800,70\n")
+    with pytest.raises(UsageError, match=r"ill/0\.png: the box 16, 35, 800, 70 reaches outside .* 160 x 140 pixels"):
+        convert(tmp_path / "in", tmp_path / "out", Options(audit=False))
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_boxes_there_is_no_column_for_them(dataset_folder):
+    assert "boxes" not in load_dataset(str(dataset_folder))["train"].features
+    assert "| `boxes` |" not in (dataset_folder / "README.md").read_text()

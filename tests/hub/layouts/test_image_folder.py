@@ -96,6 +96,27 @@ def test_headers_of_metadata_csv_are_read_generously_and_the_rest_is_named(tmp_p
     assert "ignored columns: born" in capsys.readouterr().out
 
 
+def test_boxes_of_images_come_from_boxes_csv(tmp_path):
+    write_images(tmp_path, "train/ill/1.png", "train/well/2.png", "test/ill/3.png", "test/well/4.png")
+    (tmp_path / "boxes.csv").write_text(
+        "file_name,x,y,width,height\ntrain/ill/1.png,5,6.5,20,30\n./train/ill/1.png, 40,50,10,10\n"
+        "train/well/2.png,,,,\n"
+    )
+    (tmp_path / "test" / "opacity_boxes.csv").write_text("X,Y,Width,Height,File_Name\n0,1,2,3,ill/3.png\n")
+    boxes = {record.source: record.boxes for record in read(tmp_path)[1]}
+    assert boxes == {
+        "train/ill/1.png": ((5, 6.5, 20, 30), (40, 50, 10, 10)), "test/ill/3.png": ((0, 1, 2, 3),),
+        "train/well/2.png": (), "test/well/4.png": (),
+    }  # fmt: skip
+
+
+def test_a_box_of_an_image_that_is_not_there_is_an_error(tmp_path):
+    write_images(tmp_path, "ill/1.png", "well/2.png")
+    (tmp_path / "boxes.csv").write_text("file_name,x,y,width,height\nill/9.png,5,6,20,30\n")
+    with pytest.raises(UsageError, match=r"boxes\.csv names 'ill/9\.png', which does not exist"):
+        read(tmp_path)
+
+
 def test_a_folder_without_masks_is_a_folder_of_images(tmp_path):
     write_images(tmp_path, "images-without-masks/ill/1.png", "images-without-masks/well/1.png")
     assert len(read(tmp_path)[1]) == 2

@@ -38,3 +38,11 @@ def test_rsna_with_two_classes_for_one_image_is_refused(tmp_path):
 def test_rsna_with_an_unknown_class_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"^stage_2_detailed_class_info\.csv gives id-0 the class Healthy"):
         read(rsna(tmp_path, "id-0,Healthy\n"))
+
+
+def test_rsnas_boxes_are_read(tmp_path):
+    folder = rsna(tmp_path, "id-0,Normal\nid-1,Lung Opacity\n")
+    (folder / "stage_2_train_labels.csv").write_text(
+        "patientId,x,y,width,height,Target\nid-0,,,,,0\nid-1,10,20,30,40,1\nid-1,90.0,20.0,30.0,40.0,1\n"
+    )
+    assert [record.boxes for record in read(folder)[1]] == [(), ((10, 20, 30, 40), (90, 20, 30, 40))]

@@ -69,6 +69,19 @@ def test_masks_of_every_kind_come_along_and_foreign_metadata_does_not(tmp_path):
     assert not any(b"Somebody" in row["image"]["bytes"] for row in rows.values())
 
 
+def test_boxes_come_along(tmp_path):
+    names = [f"{s}/{c}/{i}.png" for s in ("train", "val", "test") for c in ("ill", "well") for i in range(2)]
+    for number, name in enumerate(("a", "b")):
+        write_images(tmp_path / "in" / name, *names, seed=number)
+        if name == "b":
+            (tmp_path / "in" / "b" / "boxes.csv").write_text("file_name,x,y,width,height\ntest/ill/1.png,40,35,80,70\n")
+        convert(tmp_path / "in" / name, tmp_path / name, Options(official=True, keep_names=True, audit=False))
+    merge([str(tmp_path / "a"), str(tmp_path / "b")], tmp_path / "out", None, MergeOptions(audit=False))
+    boxes = {name: row["boxes"] for name, row in stored_rows(tmp_path / "out").items() if row["boxes"]}
+    assert boxes == {"b/test/ill/1.png": [[0.25, 0.25, 0.5, 0.5]]}
+    assert "| `boxes` |" in (tmp_path / "out" / "README.md").read_text()
+
+
 def _with_comment(row: dict) -> dict:
     buffer = io.BytesIO()
     Image.open(io.BytesIO(row["image"]["bytes"])).save(buffer, "JPEG", comment=b"Somebody")
