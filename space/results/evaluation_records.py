@@ -1,5 +1,7 @@
 """What was measured of a model: metrics with intervals, calibration, external tests, checks of what it looks at."""
 
+from collections.abc import Collection
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -44,6 +46,27 @@ class Subgroup:
     against: list[str] = Field(default_factory=list)
     argmax: Metrics
     operating_point: Metrics | None = None
+
+
+@dataclass(**CHECKED)
+class HospitalResult:
+    """A model that was trained without some hospitals, on development images of one hospital or origin.
+
+    Attributes:
+        left_out: The hospitals or origins that training lacked.
+        tested_on: The hospital or origin.
+        never_seen: Whether it was left out. All its train and validation images then count, else its validation images.
+        images: How many there are.
+        auroc, sensitivity, specificity: The last two by the rule in use; None where it is not defined.
+    """
+
+    left_out: list[str]
+    tested_on: str
+    never_seen: bool
+    images: int
+    auroc: Estimate | None = None
+    sensitivity: Estimate | None = None
+    specificity: Estimate | None = None
 
 
 @dataclass(**CHECKED)
@@ -120,6 +143,17 @@ class Evaluation:
     subgroups: dict[str, dict[str, dict[str, Subgroup]]] = Field(default_factory=dict)
     calibration: CalibrationRecord
     shift: list[Shift] = Field(default_factory=list)
+
+    def by_origin(self, split: str, keep: Collection[str] = ()) -> dict[str, Subgroup]:
+        """The subgroups of origins, and of hospitals that are more than one of these origins or are named in `keep`."""
+        columns = self.subgroups.get(split, {})
+        origins = columns.get("origin", {})
+        hospitals = {
+            name: group
+            for name, group in columns.get("hospital", {}).items()
+            if name not in origins and (group not in origins.values() or name in keep)
+        }
+        return origins | hospitals
 
 
 @dataclass(**CHECKED)

@@ -14,14 +14,14 @@ def render_template(path: Path, **values: object) -> str:
     environment = Environment(  # noqa: S701 - Markdown, not HTML
         loader=FileSystemLoader(path.parent), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = cell
     environment.filters["decimals"] = lambda value, digits=3: f"{value:.{digits}f}"
     environment.filters["plural"] = _plural
     environment.filters["thousands"] = lambda value: f"{value:,}"
     return re.sub(r"\n{3,}", "\n\n", environment.get_template(path.name).render(**values))
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """A text from outside, such as a class name, for a cell of a table: in one line, without a cell's border."""
     return " ".join(text.split()).replace("|", "\\|")
 

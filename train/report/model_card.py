@@ -84,20 +84,11 @@ def _values(results: Results) -> dict:
 def _by_origin(results: Results) -> list[dict]:
     """The rows of the table by origin: test first, then development data; hospitals of more than one origin too."""
     never_seen = {*results.recipe.left_out, *results.subgroups.get(LEFT_OUT, {}).get(ORIGIN, {})}
-    rows = []
-    for split in ("test", LEFT_OUT, "validation"):
-        columns = results.subgroups.get(split, {})
-        origins = columns.get(ORIGIN, {})
-        hospitals = {
-            name: group
-            for name, group in columns.get(HOSPITAL, {}).items()
-            if name not in origins and (group not in origins.values() or name in never_seen)
-        }
-        rows += [
-            {"split": split, "name": name, "group": group, "never_seen": name in never_seen}
-            for name, group in (origins | hospitals).items()
-        ]
-    return rows
+    return [
+        {"split": split, "name": name, "group": group, "never_seen": name in never_seen}
+        for split in ("test", LEFT_OUT, "validation")
+        for name, group in results.by_origin(split, keep=never_seen).items()
+    ]
 
 
 def _shown_metrics(results: Results) -> dict[str, Metric]:

@@ -1,4 +1,4 @@
-"""What the finished runs of a study recorded, and the test split, read once for each of them unless it is a screen."""
+"""What the finished runs of a study recorded, and the test split, read once for each of them if the study reads it."""
 
 from dataclasses import asdict
 
@@ -7,26 +7,28 @@ import numpy as np
 from space.results.evaluation_records import Metrics
 from space.results.results_file import Results
 from train.data.dataset import Data
+from train.data.origins import LEFT_OUT
 from train.data.pixel_cache import load_pixels
 from train.engine.runtime import use_all_cores
 from train.evaluation.calibration import Calibration
 from train.evaluation.evaluate_model import DecisionSpec, evaluate
 from train.evaluation.finished_model import load_finished
 from train.evaluation.inference import predict_split
-from train.study.plan import PlannedRun, Study, describe
+from train.report.hospitals import hospital_results
+from train.study.plan import LEFT_OUT_AUROC, PlannedRun, Study, describe
 from train.study.report import summarise
 from train.study.results import BaseRun, Machine, RunRecord, StudyRecord, StudyResults
 from train.study.runner import Workplace
 
 
 def collect(study: Study, planned: list[PlannedRun], place: Workplace, data: Data, command: str) -> StudyResults:
-    """Gather what finished runs recorded, and read the test split of each of them, once; of a screen, never."""
+    """Gather what finished runs recorded, and read the test split of each of them, once, if the study reads it."""
     recorded = {run.name: place.results(run) for run in planned}
     tests: dict[str, Metrics] = {}
-    reads_test = "test" in data.splits and not study.is_screen
+    reads_test = "test" in data.splits and study.reads_test
     if reads_test:
         tests = {run.name: evaluate_on_test(data, place, run) for run in planned}
-    runs = [_record(run, recorded[run.name], study.header.metric, tests.get(run.name)) for run in planned]
+    runs = [_record(run, recorded[run.name], measures_of(study), tests.get(run.name)) for run in planned]
     base, first = runs[0], recorded[runs[0].name]
     machines = [Machine(precision=run.precision, environment=run.environment) for run in recorded.values()]
     averages, rows = summarise(study, runs)
@@ -42,6 +44,12 @@ def collect(study: Study, planned: list[PlannedRun], place: Workplace, data: Dat
         runs=runs,
         base=averages,
         rows=rows,
+        hospitals=[
+            result
+            for run in planned
+            if study.leaves_out and not run.setting and run.seed == study.seeds[0]
+            for result in hospital_results(recorded[run.name])
+        ],
     )
 
 
@@ -52,18 +60,37 @@ def _describe(study: Study, first: Results) -> StudyRecord:
         seeds=study.seeds,
         base_changes=describe(study.base_changes),
         factors={factor: list(levels) for factor, levels in study.factors.items()},
+        leave_out=[list(names) for names in study.leave_out] if study.leaves_out else [],
     )
 
 
-def _record(run: PlannedRun, results: Results, metric: str, test: Metrics | None) -> RunRecord:
+def measures_of(study: Study) -> list[str]:
+    """What is measured on development data: the metric that ranks, and more where hospitals are left out."""
+    more = ("validation_auroc", "worst_origin_auroc", LEFT_OUT_AUROC) if study.leaves_out else ()
+    return list(dict.fromkeys([study.header.metric, *more]))
+
+
+def values_of(results: Results, measures: list[str]) -> dict[str, float]:
+    """{measure: value} of a run; `LEFT_OUT_AUROC` only where it left a hospital out."""
+    left_out = results.splits.get(LEFT_OUT)
+    values = {LEFT_OUT_AUROC: left_out["argmax"]["auroc"].value} if left_out else {}
+    return {
+        name: values[name] if name == LEFT_OUT_AUROC else getattr(results.selection, name)
+        for name in measures
+        if name != LEFT_OUT_AUROC or left_out
+    }
+
+
+def _record(run: PlannedRun, results: Results, measures: list[str], test: Metrics | None) -> RunRecord:
     """What results.json says of one run."""
-    values = {metric: getattr(results.selection, metric)}
+    values = values_of(results, measures)
     if test:
         values |= {"test_auroc": test["auroc"].value, "test_accuracy": test["accuracy"].value}
     return RunRecord(
         name=run.name,
         setting=run.setting,
         seed=run.seed,
+        left_out=list(run.recipe.data.leave_out),
         image_size=run.recipe.model.image_size,
         epochs=len(results.history),
         kept_epoch=results.selection.epoch,

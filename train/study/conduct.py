@@ -10,9 +10,10 @@ from transformers.utils.logging import disable_progress_bar
 from space.errors import UsageError
 from space.results.results_file import Results
 from train.common.atomic_output import write_text_whole
-from train.data.dataset import load_data
-from train.study.collect import collect
-from train.study.plan import PlannedRun, Study
+from train.data.dataset import Data, load_data
+from train.data.origins import LEFT_OUT, leave_out
+from train.study.collect import collect, measures_of, values_of
+from train.study.plan import METRICS, PlannedRun, Study
 from train.study.report import write_report
 from train.study.results import StudyResults, read_study, write_study
 from train.study.runner import Workplace, default_jobs, run_all
@@ -31,14 +32,30 @@ def conduct(args: argparse.Namespace, study: Study, planned: list[PlannedRun], m
     data = load_data(args.dataset)
     place = Workplace(args.output, study.header.base, args.dataset, data.fingerprint, args.jobs or default_jobs())
     metric = study.header.metric
+    for names in study.leave_out:
+        check_left_out(leave_out(data, names))
     if (results := finished_results(place, planned, metric)) is None:
         args.output.mkdir(parents=True, exist_ok=True)
         write_text_whole(mark, args.study.read_text(encoding="utf-8"))
-        run_all(place, planned, _Progress(place, planned, metric))
+        run_all(place, planned, _Progress(place, planned, measures_of(study)))
         results = collect(study, planned, place, data, _command(args, data.name))
         write_study(args.output / "results.json", results)
     write_report(args.output, results)
     _print_rows(results, args.output)
+
+
+def check_left_out(data: Data) -> None:
+    """Refuse left-out hospitals that have no AUROC, before anything is trained.
+
+    Raises:
+        UsageError: Their train and validation images lack a class.
+    """
+    present = set(data.splits[LEFT_OUT]["label"]) if data.left_out else set(range(len(data.labels)))
+    if absent := [label for k, label in enumerate(data.labels) if k not in present]:
+        raise UsageError(
+            f"leave_out: {', '.join(data.left_out)} has no train or validation image of class {', '.join(absent)}, so "
+            "no AUROC can be measured there. Leave it out together with another hospital."
+        )
 
 
 def _command(args: argparse.Namespace, dataset: str) -> str:
@@ -61,7 +78,7 @@ def finished_results(place: Workplace, planned: list[PlannedRun], metric: str) -
         return None
     results = read_study(path)
     if results.study.metric != metric or {run.name for run in results.runs} != {run.name for run in planned}:
-        if len(results.study.seeds) == 1:  # a screen: it may grow, for it has not read the test split
+        if results.patients is None:  # it has not read a test split, and may grow
             return None
         raise UsageError(
             f"--output {place.folder} holds a finished study of {len(results.runs)} runs, and the study file now asks "
@@ -74,8 +91,8 @@ def finished_results(place: Workplace, planned: list[PlannedRun], metric: str) -
 class _Progress:
     """Prints a line for each run that ends, and the time that is left."""
 
-    def __init__(self, place: Workplace, planned: list[PlannedRun], metric: str):
-        self.metric, self.total = metric, len(planned)
+    def __init__(self, place: Workplace, planned: list[PlannedRun], measures: list[str]):
+        self.measures, self.total = measures, len(planned)
         self.done = self.before = sum(place.results(run) is not None for run in planned)
         self.started = time.monotonic()
         print(f"{self.total} runs, {self.before} of them already finished; {place.jobs} at a time")
@@ -84,13 +101,13 @@ class _Progress:
         self.done += 1
         pace = (time.monotonic() - self.started) / (self.done - self.before)
         left = f", about {pace * (self.total - self.done) / 60:.0f} min left" if self.done < self.total else ""
-        value = getattr(results.selection, self.metric)
-        print(f"[{self.done}/{self.total}] {run.name}: {self.metric} {value:.4f}{left}", flush=True)
+        values = ", ".join(f"{name} {value:.4f}" for name, value in values_of(results, self.measures).items())
+        print(f"[{self.done}/{self.total}] {run.name}: {values}{left}", flush=True)
 
 
 def _print_rows(results: StudyResults, output: Path) -> None:
     metric = results.study.metric
-    print(f"\n{metric} on validation: base {results.base[metric].mean:.4f}")
+    print(f"\n{METRICS[metric]}: base {results.base[metric].mean:.4f}")
     for row in results.rows:
         compared = row.measures[metric]
         change, name = compared.difference, f"{row.factor}: {row.level}"

@@ -5,6 +5,7 @@ base = "mobilenetv2-pneumonia"      # recipe by name or path
 mode = "one-at-a-time"              # every level alone against the base; "grid": every combination of levels and base
 seeds = [0, 1, 2]                   # a single one makes a screen: no intervals, and the test split stays unread
 metric = "robust_auroc"             # of the kept epoch, on validation: it ranks
+leave_out = [["NIH"], ["South"]]    # optional: hospitals; every run is made once for each entry, without its hospitals
 
 [base_changes]                      # optional: in every run
 epochs = 4
@@ -26,17 +27,22 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from space.errors import UsageError
 from train.common.arguments import check_init, public_name, read_toml
 from train.config.recipe import Recipe, find_recipe, load_recipe
-from train.config.strict_toml import STRICT, check_keys, parse_section
+from train.config.strict_toml import STRICT, check_keys, check_names, parse_section
 from train.models.chest_cnns import default_init
 
 BASE = "base"
-KEYS = ["question", "base", "mode", "seeds", "metric", "base_changes", "factors"]
-# Higher is better in all of them. The last two exist where the recipe selects by "robust-auroc".
+KEYS = ["question", "base", "mode", "seeds", "metric", "leave_out", "base_changes", "factors"]
+OPTIONAL = ("leave_out", "base_changes")
+LEFT_OUT_AUROC = "left_out_auroc"
+# Higher is better in all of them. "robust_auroc" and "corrupted_auroc" exist where the recipe selects by
+# "robust-auroc", the last one where the study leaves hospitals out.
 METRICS = {
-    "validation_auroc": "AUROC",
-    "validation_accuracy": "accuracy",
-    "robust_auroc": "robust AUROC (mean of clean and corrupted)",
-    "corrupted_auroc": "AUROC under corruption",
+    "validation_auroc": "AUROC on validation",
+    "validation_accuracy": "accuracy on validation",
+    "robust_auroc": "robust AUROC (mean of clean and corrupted) on validation",
+    "corrupted_auroc": "AUROC under corruption on validation",
+    "worst_origin_auroc": "AUROC of the worst origin on validation",
+    LEFT_OUT_AUROC: "AUROC on hospitals that training left out, the worst of them",
 }
 NEED_ROBUST_SELECTION = ("robust_auroc", "corrupted_auroc")
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -64,6 +70,8 @@ class Study:
         seeds: One or more; a single one makes a screen.
         base_changes: What all runs change in the base recipe.
         factors: {factor: {level: what it changes on top}}.
+        leave_out: The hospitals that each run of a setting and seed is trained without; () is none. All of a setting's
+            runs together are one value: a setting is judged by its worst hospital.
     """
 
     name: str
@@ -71,11 +79,21 @@ class Study:
     seeds: list[int]
     base_changes: Changes
     factors: dict[str, dict[str, Changes]]
+    leave_out: tuple[tuple[str, ...], ...] = ((),)
 
     @property
-    def is_screen(self) -> bool:
-        """Whether one seed is all there is: nothing is told from chance, and the test split stays unread."""
-        return len(self.seeds) == 1
+    def leaves_out(self) -> bool:
+        """Whether hospitals are left out: the runs are then judged on these."""
+        return any(self.leave_out)
+
+    @property
+    def reads_test(self) -> bool:
+        """Whether the test split is read at the end.
+
+        Not with one seed, which tells nothing from chance; and not where hospitals are left out: their train and
+        validation images are data for development, so that the test split is kept for what is chosen by them.
+        """
+        return len(self.seeds) > 1 and not self.leaves_out
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,7 @@ class PlannedRun:
         name: Its folder below `runs/`.
         setting: {factor: level}; factors that are not named stand at the base.
         seed: Its seed.
-        recipe: What it trains by.
+        recipe: What it trains by, and the hospitals that it leaves out.
         changes: finetune's --set arguments that make `recipe` of the base recipe.
         init: Starting weights, as finetune's --init takes them.
         max_steps: Limit of optimiser steps; None is no limit.
@@ -109,7 +127,7 @@ def load_study(path: Path) -> Study:
             allowed. Whether the recipes fit is found out by `plan_runs`.
     """
     tree = read_toml(path)
-    check_keys(path.name, tree, KEYS, [key for key in KEYS if key != "base_changes"])
+    check_keys(path.name, tree, KEYS, [key for key in KEYS if key not in OPTIONAL])
     header = parse_section(path.name, Header, {field.name: tree[field.name] for field in fields(Header)})
     where = f"{path.name} [factors"
     _check_names(f"{where}]", tree["factors"], "factor")
@@ -120,7 +138,8 @@ def load_study(path: Path) -> Study:
         for factor, levels in tree["factors"].items()
     }
     base_changes = _changes(f"{path.name} [base_changes]", tree["base_changes"]) if "base_changes" in tree else {}
-    return Study(path.stem, header, _seeds(path.name, tree["seeds"]), base_changes, factors)
+    left_out = _leave_out(path.name, tree.get("leave_out", [[]]))
+    return Study(path.stem, header, _seeds(path.name, tree["seeds"]), base_changes, factors, left_out)
 
 
 def _check_names(where: str, table: Any, what: str) -> None:
@@ -164,7 +183,31 @@ def _text(where: str, name: str, value: Any) -> str:
         return str(value)
     if name in ("test", "evaluation.test"):
         raise UsageError(f"{where} sets {name}; leave it out: a study reads the test split itself, once, at its end.")
+    if name in ("leave_out", "data.leave_out"):
+        raise UsageError(
+            f"{where} sets {name}; write it above the tables, for all runs alike: without a hospital, validation has "
+            "other images, and levels could not be compared."
+        )
     return f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"
+
+
+def _leave_out(where: str, groups: Any) -> tuple[tuple[str, ...], ...]:
+    """The hospitals that runs leave out; a run that leaves none out comes first."""
+    try:
+        checked = sorted((check_names(group) for group in groups), key=bool)
+    except (TypeError, ValueError):
+        checked = []
+    if not checked or len({_folder_name(group) for group in checked}) < len(checked):
+        raise UsageError(
+            f'{where} leave_out = {groups!r}; it must be a list of lists of hospitals, such as [["NIH"], ["South"]], '
+            "no two alike. [] in it stands for a run that leaves none out."
+        )
+    return tuple(checked)
+
+
+def _folder_name(left_out: tuple[str, ...]) -> str:
+    """What is added to the name of a run that leaves these hospitals out."""
+    return f".without-{re.sub('[^A-Za-z0-9_-]+', '-', '-'.join(left_out))}" if left_out else ""
 
 
 def _seeds(where: str, seeds: Any) -> list[int]:
@@ -185,9 +228,11 @@ def plan_runs(study: Study) -> list[PlannedRun]:
             change the same key.
     """
     path = find_recipe(study.header.base)
+    if study.header.metric == LEFT_OUT_AUROC and not study.leaves_out:
+        raise UsageError(f'{study.name}.toml: metric = "{LEFT_OUT_AUROC}" needs leave_out, such as [["NIH"]].')
     if study.header.mode == "grid":
         _check_grid(study)
-    runs = [_plan_setting(study, path, setting) for setting in list_settings(study)]
+    runs = [_plan_run(study, path, setting, names) for setting in list_settings(study) for names in study.leave_out]
     names: dict[tuple, str] = {}
     for run in runs:
         twin = names.setdefault((run.recipe, run.init, run.max_steps), run.name)
@@ -219,7 +264,7 @@ def setting_name(setting: dict[str, str]) -> str:
     return ".".join(f"{factor}.{level}" for factor, level in setting.items()) or BASE
 
 
-def _plan_setting(study: Study, path: Path, setting: dict[str, str]) -> PlannedRun:
+def _plan_run(study: Study, path: Path, setting: dict[str, str], left_out: tuple[str, ...]) -> PlannedRun:
     """The run of a setting with the first seed, named without it; `path` is the base recipe's."""
     changes = dict(study.base_changes)
     for factor, level in setting.items():
@@ -227,7 +272,8 @@ def _plan_setting(study: Study, path: Path, setting: dict[str, str]) -> PlannedR
     init = changes.pop("init", "")
     max_steps = changes.pop("max_steps", None)
     sets = [*changes.values(), "evaluation.test=false"]
-    name = setting_name(setting)
+    sets += [f"leave_out={json.dumps(left_out, ensure_ascii=False)}"] if left_out else []
+    name = setting_name(setting) + _folder_name(left_out)
     try:
         recipe = load_recipe(path, sets)
     except UsageError as error:

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from scipy.stats import t as student
 
 from train.common.atomic_output import partial_of, write_text_whole
 from train.common.templates import render_template
-from train.study.plan import BASE, METRICS, Study, describe, setting_name
+from train.report.hospitals import MEASURES, draw_matrix, matrix_table
+from train.study.plan import BASE, LEFT_OUT_AUROC, METRICS, Study, describe, setting_name
 from train.study.results import Comparison, LevelRow, RunRecord, SeedMean, StudyResults
 
 TEST_MEASURES = {"test_auroc": "AUROC on test", "test_accuracy": "accuracy on test, at argmax"}
@@ -63,12 +66,34 @@ def _reading(difference: SeedMean) -> str:
     return "higher" if difference.low > 0 else "lower" if difference.high < 0 else NO_DIFFERENCE
 
 
+def over_hospitals(runs: list[RunRecord]) -> list[RunRecord]:
+    """One record for all runs of a setting and seed, which left different hospitals out.
+
+    On the hospitals that were left out the worst counts: a setting that gives up one hospital for another is no better.
+    Other values are means over the runs.
+    """
+    together: dict[tuple[str, int], list[RunRecord]] = {}
+    for run in runs:
+        together.setdefault((setting_name(run.setting), run.seed), []).append(run)
+    return [
+        replace(same[0], values={name: _over_runs(name, same) for name in same[-1].values})
+        for same in together.values()
+    ]
+
+
+def _over_runs(measure: str, runs: list[RunRecord]) -> float:
+    """The worst or the mean value; a run that leaves no hospital out has no `LEFT_OUT_AUROC`."""
+    values = [run.values[measure] for run in runs if measure in run.values]
+    return min(values) if measure == LEFT_OUT_AUROC else float(np.mean(values))
+
+
 def summarise(study: Study, runs: list[RunRecord]) -> tuple[dict[str, SeedMean], list[LevelRow]]:
-    """Compare every level with the base, by the validation metric that ranks and by what was measured on test.
+    """Compare every level with the base, by the metric that ranks and by what else was measured.
 
     Returns:
-        {measure: the base's mean}, and a row for each level, the best on validation first.
+        {measure: the base's mean}, and a row for each level, the best first.
     """
+    runs = over_hospitals(runs)
     measures, base = list(runs[0].values), [run for run in runs if not run.setting]
     rows = [
         LevelRow(
@@ -87,14 +112,23 @@ def summarise(study: Study, runs: list[RunRecord]) -> tuple[dict[str, SeedMean],
 def write_report(folder: Path, results: StudyResults) -> None:
     """Write runs.csv, differences.png and README.md of a study, every number read from its results.
 
+    Where hospitals were left out, also hospitals.png, and hospitals.json, which `python -m train.report.model_card`
+    puts on a model's card.
+
     Args:
         folder: The study's output folder.
         results: What its results.json holds.
     """
     write_text_whole(folder / "runs.csv", _table(results))
-    image = partial_of(folder / "differences.png")
-    _figure(results).savefig(image, dpi=120, format="png")
-    image.replace(folder / "differences.png")
+    figures = {"differences.png": _figure(results)}
+    if results.hospitals:
+        figures["hospitals.png"] = draw_matrix(results.hospitals)
+        hospitals = json.dumps([asdict(result) for result in results.hospitals], indent=2, allow_nan=False)
+        write_text_whole(folder / "hospitals.json", f"{hospitals}\n")
+    for name, figure in figures.items():
+        image = partial_of(folder / name)
+        figure.savefig(image, dpi=120, format="png")
+        image.replace(folder / name)
     write_text_whole(folder / "README.md", render_report(results))
 
 
@@ -102,29 +136,50 @@ def render_report(results: StudyResults) -> str:
     """Render a study's README.md from its results."""
     template = Path(__file__).with_name("study_report.md.jinja")
     metric = results.study.metric
-    titles = {metric: f"{METRICS[metric]} on validation"} | TEST_MEASURES
-    measured = {name: titles[name] for name in results.base}
-    return render_template(template, titles=measured, metric=metric, no_difference=NO_DIFFERENCE, **vars(results))
+    titles = {name: (METRICS | TEST_MEASURES)[name] for name in results.base}
+    return render_template(
+        template,
+        titles=titles,
+        others=[name for name in titles if name != metric and name not in TEST_MEASURES],
+        test_measures=[name for name in titles if name in TEST_MEASURES],
+        metric=metric,
+        on_left_out=metric == LEFT_OUT_AUROC,
+        no_difference=NO_DIFFERENCE,
+        matrices={name: matrix_table(results.hospitals, name) for name in MEASURES if results.hospitals},
+        **vars(results),
+    )
 
 
 def _table(results: StudyResults) -> str:
     """One row per run: its levels, seed, lengths and values."""
     factors = list(results.study.factors)
     values = list(results.base)
-    columns = ["seed", "image_size", "epochs", "kept_epoch", "steps", "train_seconds"]
+    columns = [
+        "seed",
+        *(["left_out"] if results.study.leave_out else []),
+        "image_size",
+        "epochs",
+        "kept_epoch",
+        "steps",
+        "train_seconds",
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", *factors, *columns, *values])
     for run in results.runs:
         levels = [run.setting.get(factor, BASE) for factor in factors]
         writer.writerow(
-            [run.name, *levels, *(getattr(run, name) for name in columns), *(run.values[name] for name in values)]
+            [run.name, *levels, *(_cell(run, name) for name in columns), *(run.values.get(name, "") for name in values)]
         )
     return text.getvalue()
 
 
+def _cell(run: RunRecord, column: str) -> str | float:
+    return ", ".join(run.left_out) if column == "left_out" else getattr(run, column)
+
+
 def _figure(results: StudyResults) -> Figure:
-    """Differences to the base on validation with their intervals, the best on top."""
+    """Differences to the base with their intervals, the best on top."""
     metric, rows = results.study.metric, results.rows[::-1]
     figure = Figure(figsize=(8, 1.6 + 0.35 * len(rows)), layout="constrained")
     axes = figure.subplots()
@@ -139,6 +194,6 @@ def _figure(results: StudyResults) -> Figure:
     axes.set_yticks(range(len(rows)), [f"{row.factor}: {row.level}" for row in rows])
     seeds = len(results.study.seeds)
     shown = "one seed, no interval" if seeds == 1 else f"mean of {seeds} seeds with its 95% interval"
-    axes.set_xlabel(f"difference to base in {METRICS[metric]} on validation,\n{shown}")
+    axes.set_xlabel(f"difference to base in {METRICS[metric]},\n{shown}")
     axes.set_title(results.study.name)
     return figure

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from space.results.checked_json import CHECKED, read_json, to_json
-from space.results.evaluation_records import Estimate, Metrics
+from space.results.evaluation_records import Estimate, HospitalResult, Metrics
 from space.results.training_records import DatasetRecord, RecipeRecord
 from train.common.atomic_output import write_text_whole
 
@@ -60,14 +60,17 @@ class RunRecord:
 
     Attributes:
         setting: {factor: level}; factors that are not named stand at the base.
+        left_out: The hospitals that it was trained without.
         epochs, kept_epoch, steps: How long it was trained, and which epoch was kept.
-        values: {measure: value}: the ranking metric on validation and, where there is a test split, `TEST_MEASURES`.
+        values: {measure: value}: those on development data (`train.study.collect.measures_of`) and, where the test
+            split was read, `TEST_MEASURES`.
         test: Metrics on the test split at argmax; None where there is none.
     """
 
     name: str
     setting: dict[str, str]
     seed: int
+    left_out: list[str] = Field(default_factory=list)
     image_size: int
     epochs: int
     kept_epoch: int
@@ -97,6 +100,7 @@ class StudyRecord:
     seeds: list[int]
     base_changes: list[str]
     factors: dict[str, list[str]]
+    leave_out: list[list[str]] = Field(default_factory=list)
 
 
 @dataclass(**CHECKED)
@@ -116,7 +120,8 @@ class StudyResults:
         train_seconds: Of all runs together.
         patients: AUROC of the base run on test, whose interval is over patients; None without a test split.
         base: {measure: the base's mean}.
-        rows: A level each, the best on validation first.
+        rows: A level each, the best first.
+        hospitals: The runs of the base with the first seed on every hospital, where hospitals are left out.
     """
 
     study: StudyRecord
@@ -130,6 +135,7 @@ class StudyResults:
     runs: list[RunRecord]
     base: dict[str, SeedMean]
     rows: list[LevelRow] = Field(default_factory=list)
+    hospitals: list[HospitalResult] = Field(default_factory=list)
 
 
 def read_study(path: Path) -> StudyResults:

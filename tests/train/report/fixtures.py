@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from space.inference.operating_point import OperatingPoint
+from space.results.evaluation_records import Subgroup
 from space.results.results_file import Results
 from tests.conftest import TINY_RECIPE
 from tests.hostile import png_bytes
@@ -148,6 +149,13 @@ def lines_of_summary(card: str) -> int:
     summary = re.split(r"^(?:## |<details)", body_of(card), maxsplit=1, flags=re.MULTILINE)[0]
     lines = [line for line in summary.splitlines() if line.strip()]
     return sum(1 if line.startswith("|") else -(-len(line) // WIDTH) for line in lines)
+
+
+def group(images: int, auroc: float) -> Subgroup:
+    """A subgroup of as many images of each class."""
+    metrics = dict.fromkeys(("accuracy", "sensitivity", "specificity"), ENTRY) | {"auroc": ENTRY | {"value": auroc}}
+    counts = {"NORMAL": images, "PNEUMONIA": images}
+    return Subgroup(images=2 * images, units=9, labels=counts, argmax=metrics, operating_point=metrics)
 
 
 def page(card: str) -> str:

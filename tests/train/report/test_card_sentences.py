@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.train.report.fixtures import ENTRY, card_of, evaluation_of, make_results, page
+from tests.train.report.fixtures import ENTRY, card_of, evaluation_of, group, make_results, page
 
 
 def test_the_first_limit_says_where_the_model_fails_elsewhere():
@@ -153,17 +153,10 @@ def test_the_rule_of_the_operating_point_is_explained(rule, sentence):
     assert ("by itself: north, south." in page(evaluation_of(results))) == (rule != "youden")
 
 
-def group(images: int, auroc: float) -> dict:
-    """A subgroup of as many images of each class."""
-    metrics = dict.fromkeys(("accuracy", "sensitivity", "specificity"), ENTRY) | {"auroc": ENTRY | {"value": auroc}}
-    counts = {"NORMAL": images, "PNEUMONIA": images}
-    return {"images": 2 * images, "units": 9, "labels": counts, "argmax": metrics, "operating_point": metrics}
-
-
 def test_origins_have_one_table_and_hospitals_are_in_it_only_if_they_are_more_than_an_origin():
-    of_a, of_b, of_c = group(10, 0.9), group(20, 0.8), group(30, 0.7)
+    of_a = group(10, 0.9)
     columns = {
-        "origin": {"a": of_a, "b": of_b, "c": of_c},
+        "origin": {"a": of_a, "b": group(20, 0.8), "c": group(30, 0.7)},
         "hospital": {"Alone": of_a, "B": group(50, 0.75)},
         "view": {"AP": group(40, 0.6)},
     }

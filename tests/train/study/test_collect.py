@@ -7,7 +7,8 @@ import pytest
 
 from space.results.results_file import write_results
 from space.results.training_records import RecipeRecord
-from tests.train.study.test_plan import write_study
+from tests.train.report.fixtures import group
+from tests.train.study.test_plan import STUDY, write_study
 from train.study.collect import collect, evaluate_on_test
 from train.study.plan import load_study, plan_runs
 from train.study.runner import Workplace
@@ -79,3 +80,43 @@ def test_a_screen_reads_no_test_split(study, place, finished):
     assert (results.patients, len(results.runs)) == (None, 2)
     assert results.images == {"train": 40, "validation": 100}
     assert results.dataset.test_image_size is None
+
+
+def test_runs_that_leave_hospitals_out_are_judged_on_them_and_read_no_test_split(finished, tmp_path):
+    text = STUDY.replace("seeds = [0, 1]", 'seeds = [0, 1]\nleave_out = [[], ["A"], ["B"]]')
+    study = load_study(write_study(tmp_path, text.replace("validation_auroc", "left_out_auroc")))
+    place, planned = Workplace(tmp_path / "out", "base", "phantoms", finished.run.data.fingerprint, 1), plan_runs(study)
+    worth = {"A": 0.7, "B": 0.6, "": None}
+    chosen = replace(finished.results.selection, worst_origin_auroc=0.8)
+    for run in planned:
+        left_out = "".join(run.recipe.data.leave_out)
+        results = replace(
+            finished.results,
+            recipe=RecipeRecord(**run.recipe.to_dict()),
+            seed=run.seed,
+            max_steps=run.max_steps,
+            selection=replace(chosen, validation_auroc=0.9 if left_out else 0.96),
+        )
+        if left_out:
+            value = worth[left_out] + 0.1 * ("slow" in run.name)
+            auroc = replace(results.splits["validation"]["argmax"]["auroc"], value=value)
+            metrics = results.splits["validation"]["argmax"] | {"auroc": auroc}
+            results = replace(
+                results, splits={"validation": results.splits["validation"], "left-out": {"argmax": metrics}}
+            )
+        results = replace(results, subgroups={"validation": {"origin": {"a": group(20, 0.9)}}})
+        place.run_folder(run).mkdir(parents=True)
+        write_results(place.run_folder(run) / "results.json", results)
+    gathered = collect(study, planned, place, finished.run.data, "python -m train.study")
+    assert (gathered.patients, set(gathered.images)) == (None, {"train", "validation"})
+    assert [run.left_out for run in gathered.runs[:3]] == [[], ["A"], ["B"]]
+    assert "left_out_auroc" not in gathered.runs[0].values
+    base = gathered.base
+    assert base["left_out_auroc"].mean == pytest.approx(0.6)  # the worst hospital
+    assert base["validation_auroc"].mean == pytest.approx((0.96 + 2 * 0.9) / 3)
+    assert gathered.rows[0].measures["left_out_auroc"].difference.mean == pytest.approx(0.1)
+    assert [(result.left_out, result.tested_on) for result in gathered.hospitals] == [
+        ([], "a"),
+        (["A"], "a"),
+        (["B"], "a"),
+    ]

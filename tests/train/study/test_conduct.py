@@ -13,6 +13,8 @@ from space.errors import UsageError
 from space.results.results_file import read_results
 from tests.train.study.test_plan import MORE, STUDY, planned, write_study
 from tests.train.study.test_report import COMMITTED
+from train.data.dataset import load_data
+from train.data.origins import LEFT_OUT, leave_out
 from train.study import conduct, runner
 from train.study.__main__ import main
 from train.study.report import render_report
@@ -92,9 +94,19 @@ def test_a_study_runs_through_the_launcher_and_reads_test_once(dataset_folder, t
         main()
 
 
-def test_only_a_screen_may_grow(tmp_path):
+def test_hospitals_that_lack_a_class_are_refused_before_any_training(merged):
+    data = load_data(str(merged))
+    conduct.check_left_out(data)
+    conduct.check_left_out(leave_out(data, ["South"]))
+    alone = leave_out(data, ["south-b"])
+    ill = alone.splits[LEFT_OUT].filter(lambda label: label == 1, input_columns="label")
+    with pytest.raises(UsageError, match="south-b has no train or validation image of class NORMAL, so no AUROC"):
+        conduct.check_left_out(replace(alone, splits=alone.splits | {LEFT_OUT: ill}))
+
+
+def test_a_study_that_has_not_read_the_test_split_may_grow(tmp_path):
     place, runs = Workplace(tmp_path, "base", "dataset", "fingerprint", 1), planned(tmp_path)
-    screen = replace(COMMITTED, study=replace(COMMITTED.study, seeds=[0]))
+    screen = replace(COMMITTED, patients=None)
     write_results(tmp_path / "results.json", screen)
     assert conduct.finished_results(place, runs, "validation_auroc") is None
     write_results(tmp_path / "results.json", COMMITTED)

@@ -23,6 +23,7 @@ tracker = "none"
 [factors.learning-rate]
 slow = {{ learning_rate = 1e-4 }}
 """
+HOSPITALS = STUDY.replace("seeds = [0, 1]", 'seeds = [0, 1]\nleave_out = [["NIH"], [], ["South A", "South-B"]]')
 MORE = """
 [factors.smoothing]
 some = { label_smoothing = 0.05 }
@@ -47,7 +48,7 @@ def test_every_study_plans_its_runs_and_opens_with_its_story(path):
     for word in ("Question:", "Command:", "Machine:"):
         assert word in header
     levels = sum(map(len, study.factors.values()))
-    assert len(plan_runs(study)) == len(study.seeds) * (1 + levels)
+    assert len(plan_runs(study)) == len(study.seeds) * (1 + levels) * len(study.leave_out)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,12 @@ def test_every_study_plans_its_runs_and_opens_with_its_story(path):
         ("[factors.learning-rate]\nslow = { learning_rate = 1e-4 }", "[factors]", "at least one factor"),
         ("tiny.toml", "huge.toml", "no recipe .*huge.toml.*Recipes are: .*mobilenetv2-pneumonia"),
         ("seeds = [0, 1]", "seeds = [0, 1", "not valid TOML"),
+        ("epochs = 1", 'leave_out = ["NIH"]', r"sets leave_out; write it above the tables, for all runs alike"),
+        ('"validation_auroc"', '"left_out_auroc"', r'metric = "left_out_auroc" needs leave_out, such as'),
+        *(
+            ("seeds = [0, 1]", f"seeds = [0, 1]\nleave_out = {wrong}", r"leave_out = .* it must be a list of lists of")
+            for wrong in ('"NIH"', '["NIH"]', "3", "[]", "[[1]]", '[["NIH"], ["NIH"]]', '[["a b"], ["a", "b"]]')
+        ),
     ],
 )
 def test_a_wrong_study_is_refused_before_anything_starts(tmp_path, old, new, message):
@@ -115,3 +122,19 @@ def test_a_grid_is_every_combination_with_the_base(tmp_path):
     clash = grid.replace("{ label_smoothing = 0.05 }", "{ label_smoothing = 0.05, learning_rate = 1e-2 }")
     with pytest.raises(UsageError, match="learning-rate and smoothing both change learning_rate"):
         planned(tmp_path, clash)
+
+
+def test_every_run_is_made_once_for_each_hospital_that_is_left_out(tmp_path):
+    runs = planned(tmp_path, HOSPITALS)
+    names = [
+        f"{setting}{without}"
+        for setting in ("base", "learning-rate.slow")
+        for without in ("", ".without-NIH", ".without-South-A-South-B")
+    ]
+    assert [run.name for run in runs] == [f"{name}-seed{seed}" for seed in (0, 1) for name in names]
+    assert [run.recipe.data.leave_out for run in runs[:3]] == [(), ("NIH",), ("South A", "South-B")]
+    assert runs[2].changes[-1] == 'leave_out=["South A", "South-B"]'
+    study = load_study(write_study(tmp_path, HOSPITALS))
+    assert (study.leaves_out, study.reads_test) == (True, False)
+    plain = load_study(write_study(tmp_path))
+    assert (plain.leaves_out, plain.reads_test) == (False, True)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from space.results.evaluation_records import Estimate
+from space.results.evaluation_records import Estimate, HospitalResult
 from tests.conftest import REPOSITORY
-from tests.train.study.test_plan import MORE, STUDY, write_study
+from tests.train.study.test_plan import HOSPITALS, MORE, STUDY, write_study
 from train.study.plan import list_settings, load_study, setting_name
-from train.study.report import compare, render_report, seed_mean, summarise
+from train.study.report import compare, over_hospitals, render_report, seed_mean, summarise, write_report
 from train.study.results import BaseRun, RunRecord, SeedMean, read_study
 
 FOLDER = REPOSITORY / "train" / "studies" / "pneumonia-factors"
@@ -123,6 +123,48 @@ def test_the_report_of_one_seed_judges_nothing(tmp_path):
     assert "Nothing: a screen does not read it." in text
     for word in ("Interval", "interval", "higher than", "without correction", " None"):
         assert word not in text.split("## Which levels")[1]
+
+
+def test_a_setting_is_judged_by_its_worst_hospital():
+    values = [{}, {"left_out_auroc": 0.7}, {"left_out_auroc": 0.6}]
+    runs = [made_up({}, 0, 0.9 + 0.01 * number, **more) for number, more in enumerate(values)]
+    (together,) = over_hospitals(runs)
+    assert together.values == pytest.approx({"validation_auroc": 0.91, "left_out_auroc": 0.6})
+    apart = [made_up({}, 0, 0.9), made_up({}, 1, 0.8), made_up({"a": "x"}, 0, 0.7)]
+    assert over_hospitals(apart) == apart
+
+
+def test_the_report_of_hospitals_left_out_shows_the_matrix_and_reads_no_test(tmp_path):
+    study = load_study(write_study(tmp_path, HOSPITALS.replace("validation_auroc", "left_out_auroc")))
+    runs = [
+        replace(made_up(setting, seed, 0.9, **values), left_out=list(names), name=f"{len(names)}{setting}{seed}")
+        for seed in study.seeds
+        for setting in list_settings(study)
+        for names in study.leave_out
+        for values in ({"left_out_auroc": 0.6 + 0.1 * bool(setting) + 0.01 * seed} if names else {},)
+    ]
+    base, rows = summarise(study, runs)
+    auroc = Estimate(value=0.61, low=0.5, high=0.7, n=40, unit="patient")
+    cell = {"images": 40, "auroc": auroc, "specificity": auroc}
+    results = replace(
+        COMMITTED,
+        study=replace(COMMITTED.study, metric="left_out_auroc", leave_out=[list(names) for names in study.leave_out]),
+        patients=None, runs=runs, base=base, rows=rows,
+        hospitals=[HospitalResult(left_out=["NIH"], tested_on="NIH", never_seen=True, **cell)],
+    )  # fmt: skip
+    write_report(tmp_path, results)
+    text = (tmp_path / "README.md").read_text()
+    assert {path.name for path in tmp_path.glob("hospitals.*")} == {"hospitals.png", "hospitals.json"}
+    assert "made 3 times: with all, without NIH, without South A, South-B." in text
+    assert "## Which levels are best on hospitals never seen?" in text
+    assert "| learning-rate | slow | 2 | 0.7050" in text
+    assert "### AUROC on validation\n" in text
+    assert "| all but NIH | **0.610** (0.500 to 0.700) |" in text
+    assert "Nothing: a study that leaves hospitals out is judged on these" in text
+    assert "on test" not in text
+    rows = (tmp_path / "runs.csv").read_text().splitlines()
+    assert "seed,left_out,image_size" in rows[0]
+    assert '"South A, South-B"' in rows[3]
 
 
 def test_the_reports_in_this_repository_are_what_their_results_say():
