@@ -22,6 +22,13 @@ def draw_phantom(random: np.random.Generator, pneumonia: bool, width: int = 160,
     Returns:
         Grayscale image, mode "L".
     """
+    return draw_masked_phantom(random, pneumonia, width, height)[0]
+
+
+def draw_masked_phantom(
+    random: np.random.Generator, pneumonia: bool, width: int = 160, height: int = 140
+) -> tuple[Image.Image, Image.Image]:
+    """A phantom and its lung mask (255 where lung is), both of mode "L"."""
     y, x = np.mgrid[0:height, 0:width]
     x = (x / width - 0.5 + random.uniform(-0.04, 0.04)) * random.uniform(0.92, 1.08)
     y = (y / height - 0.5 + random.uniform(-0.04, 0.04)) * random.uniform(0.92, 1.08)
@@ -43,7 +50,8 @@ def draw_phantom(random: np.random.Generator, pneumonia: bool, width: int = 160,
         spot = ellipse(side * random.uniform(0.15, 0.22), random.uniform(-0.12, 0.18), 0.09, 0.11, 3)
         image += random.uniform(0.3, 0.42) * spot * lungs.clip(0, 1)
     image = image * random.uniform(0.85, 1.1) + random.normal(0, 0.025, image.shape)
-    return Image.fromarray((image.clip(0, 1) * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6))
+    drawn = Image.fromarray((image.clip(0, 1) * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6))
+    return drawn, Image.fromarray(np.where(lungs >= 0.5, 255, 0).astype(np.uint8))
 
 
 def write_kaggle_tree(folder: Path, counts: dict[str, dict[str, int]] = COUNTS, seed: int = 0) -> Path:
@@ -64,6 +72,22 @@ def write_kaggle_tree(folder: Path, counts: dict[str, dict[str, int]] = COUNTS, 
                 patient += index % 3 != 2
                 name = _name(label, patient, index)
                 draw_phantom(random, label == "PNEUMONIA").save(target / name, quality=92)
+    return folder
+
+
+def write_masked_folder(folder: Path, count: int = 24, seed: int = 0) -> Path:
+    """Write phantoms as `FOLDER/images/{healthy,ill}/N.png`, and their lung masks as `FOLDER/masks/...`.
+
+    Returns:
+        `folder`.
+    """
+    random = np.random.default_rng(seed)
+    for index in range(count):
+        label = ("healthy", "ill")[index % 2]
+        for kind, image in zip(("images", "masks"), draw_masked_phantom(random, label == "ill"), strict=True):
+            path = folder / kind / label / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
     return folder
 
 

@@ -11,6 +11,7 @@ from space.errors import UsageError
 from space.inference.classifier import GOLDEN_FILE
 from space.inference.graph import FILE as GRAPH_FILE
 from space.inference.guard import FILE as GUARD_FILE
+from space.inference.lungs import BUNDLED as LUNG_SEGMENTER
 from space.results.results_file import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,8 @@ BUNDLED = ROOT / "space" / "default-model"
 # What a Space reads of a model repository.
 FETCHED = (GRAPH_FILE, GOLDEN_FILE, GUARD_FILE, "config.json", "README.md", "results.json")
 PIN = "model.json"  # tells app.py which model to load, and which commit of it
-NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+# Nothing that a Space does needs lung masks.
+NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", LUNG_SEGMENTER.name)
 
 
 def build_bundle(source: Path, folder: Path) -> Contents:

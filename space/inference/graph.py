@@ -21,6 +21,7 @@ LARGEST = 2 * 10**9  # bytes, what one protobuf message can hold
 # OpenVINO's default would compute in bfloat16 where the processor can, which moves logits by 0.1. Its hint for latency
 # gives all cores to one batch: on two cores that is fastest for one image and no slower than two batches at a time.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+NOT_OURS = "it was not exported by this project, or is damaged"
 
 
 class Outputs(NamedTuple):
@@ -92,19 +93,15 @@ class Graph:
         Raises:
             ValueError: It is not such a graph, or it is damaged.
         """
-        # OpenVINO reads weights from any file that a graph names, under the key "location".
-        if b"location" in content:
-            raise ValueError("it names other files to be read")
+        core, model = read_graph(content)
         self.sha256 = hashlib.sha256(content).hexdigest()
-        core = import_openvino().Core()
         try:
-            model = core.read_model(model=content)
             properties = {key: model.get_rt_info(["framework", key]).astype(str) for key in Metadata._fields}
             self.metadata = Metadata.of_properties(properties)
             model = _without_resizing(model, self.metadata.resizing.size)
             self._request = core.compile_model(model, "CPU", EXACT).create_infer_request()
         except RuntimeError:
-            raise ValueError("it was not exported by this project, or is damaged") from None
+            raise ValueError(NOT_OURS) from None
         shapes = {output.get_any_name(): output.partial_shape.to_string() for output in model.outputs}
         classes = len(self.metadata.labels)
         if tuple(shapes) != Outputs._fields or not shapes["cams"].startswith(f"[?,{classes},"):
@@ -139,6 +136,28 @@ class Graph:
         with self._lock:  # results are views of the request's memory
             results = self._request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
             return Outputs(*(results[number].copy() for number in range(len(Outputs._fields))))
+
+
+def read_graph(content: bytes) -> tuple:
+    """Read a graph that names no other files.
+
+    Args:
+        content: Of the file.
+
+    Returns:
+        The `openvino.Core`, and the graph as an `openvino.Model`.
+
+    Raises:
+        ValueError: It is no graph, or it is damaged.
+    """
+    # OpenVINO reads weights from any file that a graph names, under the key "location".
+    if b"location" in content:
+        raise ValueError("it names other files to be read")
+    core = import_openvino().Core()
+    try:
+        return core, core.read_model(model=content)
+    except RuntimeError:
+        raise ValueError(NOT_OURS) from None
 
 
 def _without_resizing(model, size: int):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.conversion import convert
-from tests.phantoms import write_kaggle_tree
+from hub.conversion import Options, convert
+from tests.phantoms import write_kaggle_tree, write_masked_folder
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +29,15 @@ def merged(tmp_path_factory) -> Path:
     from tests.train.sources import write_merged
 
     return write_merged(tmp_path_factory.mktemp("merged") / "merged")
+
+
+@pytest.fixture(scope="session")
+def masked_dataset(tmp_path_factory) -> Path:
+    """A dataset folder, "phantoms": 40 of them, each with its lung mask."""
+    folder = tmp_path_factory.mktemp("masked")
+    source = write_masked_folder(folder / "source", 40)
+    convert(source / "images", folder / "phantoms", Options(masks=source / "masks", audit=False))
+    return folder / "phantoms"
 
 
 @pytest.fixture(scope="session")

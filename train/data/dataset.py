@@ -88,7 +88,7 @@ def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
         present = set(split["label"])
         if absent := [label for index, label in enumerate(labels) if index not in present]:
             raise UsageError(f"{option} {folder_or_repo}: split {name} has no image of class {', '.join(absent)}.")
-    card = _card_data(folder_or_repo)
+    card = card_data(folder_or_repo)
     name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
     license_name, citation = str(card.get("license") or ""), str(card.get("citation") or "")
     # `_fingerprint` is private to `datasets`, which has no public name for it. If it ever goes, a repository's commit
@@ -176,7 +176,8 @@ def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datas
     return {name: splits[name] for name in SPLITS if name in splits}
 
 
-def _card_data(folder_or_repo: str) -> dict:
+def card_data(folder_or_repo: str) -> dict:
+    """The header of a dataset's card; empty if it has none."""
     path = find_file(folder_or_repo, "README.md", kind="dataset")
     return DatasetCard.load(path).data.to_dict() if path else {}
 

@@ -1,15 +1,26 @@
 """Lung masks of a split, at the size that the model sees."""
 
+import hashlib
+import io
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import datasets
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
+from space.inference.lungs import LungSegmenter
+from train.common.cache_folder import cache_folder
 from train.data.pixel_cache import PixelDataset
 
 # Of a mask's pixels: lung, and "do not count", where a device hides what is behind it. The rest is background.
 LUNG, IGNORED = 255, 127
+# Part of the key of cached masks: raise it when the masks that come out change.
+MASKS_VERSION = 1
+BLOCK = 256  # images masked at a time
 
 
 @dataclass(frozen=True)
@@ -30,41 +41,88 @@ class MaskedImages:
 
 
 def masked_images(pixels: PixelDataset, split: datasets.Dataset) -> MaskedImages | None:
-    """The images with masks; None if there are none.
+    """The images with masks of the dataset's own; None if there are none.
 
     Args:
         pixels: The split's pixels, (N, H, W).
         split: The split, with a column `lung_mask` or not.
     """
-    if "lung_mask" not in split.features:
+    own = dict(own_masks(split, pixels.pixels.shape[1:]))
+    if not own:
         return None
-    size = pixels.pixels.shape[1:]
-    rows, masks = [], []
-    for row, mask in enumerate(split["lung_mask"]):
-        if mask is None:
-            continue
-        values = np.asarray(mask.convert("L").resize(size[::-1], Image.Resampling.NEAREST))
-        if (values == LUNG).any():
-            rows.append(row)
-            masks.append(values)
-    if not rows:
-        return None
-    stacked = np.stack(masks)
-    return MaskedImages(np.array(rows), np.asarray(pixels.pixels[rows]), stacked == LUNG, stacked != IGNORED)
+    rows, masks = np.array([*own]), np.stack([*own.values()])
+    return MaskedImages(rows, np.asarray(pixels.pixels[rows]), masks == LUNG, masks != IGNORED)
 
 
-def lung_masks_of(split: datasets.Dataset, pixels: np.ndarray) -> np.ndarray:
-    """The lung mask of every image of a split, at the size of its pixels.
+def own_masks(split: datasets.Dataset, size: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+    """The masks in a split's column `lung_mask`, without those that show no lung.
+
+    Args:
+        split: With such a column or not.
+        size: Height and width in pixels of the masks that are wanted.
+
+    Yields:
+        The image's place in the split, and its mask: (H, W) uint8.
+    """
+    for row, stored in enumerate(_stored_masks(split)):
+        if stored is not None:
+            mask = Image.open(io.BytesIO(stored["bytes"]) if stored["bytes"] else stored["path"])
+            values = np.asarray(mask.convert("L").resize(size[::-1], Image.Resampling.NEAREST))
+            if (values == LUNG).any():
+                yield row, values
+
+
+def lung_masks_of(
+    split: datasets.Dataset, pixels: np.ndarray, segmenter: LungSegmenter | None = None, own: bool = True
+) -> np.ndarray:
+    """A lung mask for every image of a split: the dataset's own where it has one, else the segmenter's.
+
+    They are computed once; later calls read them from disk. Where a mask of the dataset's own says "ignore", the
+    segmenter decides. Any mask may be wrong or empty: check that its area is plausible before relying on it.
 
     Args:
         split: The split, with a column `lung_mask` or not.
-        pixels: (N, H, W) uint8.
+        pixels: Its images, (N, H, W) uint8.
+        segmenter: None for the one that comes with the project.
+        own: Whether the dataset's masks fit these pixels; False for a copy whose geometry was changed.
 
     Returns:
-        (N, H, W) uint8: `LUNG`, `IGNORED` or 0; all 0 where an image has no mask.
+        (N, H, W) uint8, 255 for lung and 0 for the rest, memory-mapped.
+
+    Raises:
+        UsageError: The project's segmenter cannot be used.
     """
-    masks = np.zeros(pixels.shape, dtype=np.uint8)
-    for row, mask in enumerate(split["lung_mask"] if "lung_mask" in split.features else ()):
-        if mask is not None:
-            masks[row] = mask.convert("L").resize(pixels.shape[:0:-1], Image.Resampling.NEAREST)
-    return masks
+    segmenter = segmenter or LungSegmenter.load()
+    digest = hashlib.sha256(f"{MASKS_VERSION} {segmenter.sha256} {pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels))
+    for row, stored in enumerate(_stored_masks(split) if own else ()):
+        if stored is not None:
+            digest.update(f"{row} ".encode() + (stored["bytes"] or Path(stored["path"]).read_bytes()))
+    path = cache_folder() / "lung-masks" / f"{digest.hexdigest()[:32]}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            _write_masks(split, pixels, segmenter, own, part)
+            part.replace(path)
+    return np.load(path, mmap_mode="r")
+
+
+def _write_masks(split: datasets.Dataset, pixels: np.ndarray, segmenter: LungSegmenter, own: bool, path: Path) -> None:
+    masks = np.lib.format.open_memmap(path, "w+", np.uint8, pixels.shape)
+    with tqdm(total=len(pixels), desc="finding lungs", unit="img") as bar:
+        for start in range(0, len(pixels), BLOCK):
+            block = pixels[start : start + BLOCK]
+            masks[start : start + BLOCK] = np.where(segmenter.masks(block) >= 0.5, LUNG, 0)
+            bar.update(len(block))
+    for row, mask in own_masks(split, pixels.shape[1:]) if own else ():
+        counted = mask != IGNORED
+        masks[row][counted] = np.where(mask[counted] == LUNG, LUNG, 0)
+    masks.flush()
+
+
+def _stored_masks(split: datasets.Dataset) -> Iterator[dict | None]:
+    """The column `lung_mask` as it is stored, without decoding; nothing if there is no such column."""
+    if "lung_mask" in split.features:
+        encoded = split.select_columns("lung_mask").cast_column("lung_mask", datasets.Image(decode=False))
+        yield from (row["lung_mask"] for row in encoded)

@@ -28,10 +28,10 @@ PROBABILITY_TOLERANCE, MAP_TOLERANCE = 1e-4, 1e-3
 # All that a network and its explanations need. None of them branches, loops, or reads a file.
 OPERATORS = {
     "Abs", "Add", "And", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant",
-    "ConstantOfShape", "Conv", "Div", "Equal", "Erf", "Expand", "Floor", "Gather", "Gemm", "GlobalAveragePool",
-    "Greater", "HardSigmoid", "HardSwish", "Identity", "Less", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul",
-    "Not", "Pad", "Pow", "Range", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Shape", "Sigmoid", "Slice",
-    "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where",
+    "ConstantOfShape", "Conv", "DepthToSpace", "Div", "Equal", "Erf", "Expand", "Floor", "Gather", "Gemm",
+    "GlobalAveragePool", "Greater", "HardSigmoid", "HardSwish", "Identity", "Less", "MatMul", "Max", "MaxPool",
+    "Min", "Mod", "Mul", "Not", "Pad", "Pow", "Range", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Shape",
+    "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip
 
 
@@ -69,17 +69,31 @@ def hash_of(weights: Path) -> str:
 
 def _export(explained: ExplainedModel, metadata: Metadata) -> onnx.ModelProto:
     """Export to ONNX with a batch and images of any size."""
-    network = _WithResized(copy.deepcopy(explained))
+    sizes = {
+        2: torch.export.Dim("height", min=8, max=LONGEST_SIDE),
+        3: torch.export.Dim("width", min=8, max=LONGEST_SIDE),
+    }
+    example = torch.zeros(2, 1, 300, 260, dtype=torch.uint8)
+    graph = to_onnx(_WithResized(explained), example, [*Outputs._fields, RESIZED], sizes)
+    del graph.graph.output[-1]  # the tensor keeps its name, by which the runtime finds it
+    onnx.helper.set_model_props(graph, metadata.to_properties())
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def to_onnx(network: nn.Module, example: Tensor, outputs: list[str], sizes: dict | None = None) -> onnx.ModelProto:
+    """Export a network to ONNX with a batch of any size.
+
+    Args:
+        network: In evaluation mode; is left as it is.
+        example: Two inputs.
+        outputs: Names of what the network returns.
+        sizes: {dimension of the input: `torch.export.Dim`}; other dimensions are the example's.
+    """
+    network = copy.deepcopy(network)
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # the export takes half as long
-    dimension = torch.export.Dim
-    sizes = {
-        0: dimension("batch", min=1, max=LARGEST_BATCH),
-        2: dimension("height", min=8, max=LONGEST_SIDE),
-        3: dimension("width", min=8, max=LONGEST_SIDE),
-    }
-    example = torch.zeros(2, 1, 300, 260, dtype=torch.uint8)
     with _quiet():
         program = torch.onnx.export(
             network,
@@ -87,16 +101,13 @@ def _export(explained: ExplainedModel, metadata: Metadata) -> onnx.ModelProto:
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[*Outputs._fields, RESIZED],
-            dynamic_shapes={"pixels": sizes},
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH), **(sizes or {})},),
             external_data=False,
             verbose=False,
         )
     graph = program.model_proto
-    del graph.graph.output[-1]  # the tensor keeps its name, by which the runtime finds it
     _forget_sources(graph)
-    onnx.helper.set_model_props(graph, metadata.to_properties())
-    onnx.checker.check_model(graph)
     return graph
 
 
@@ -136,14 +147,12 @@ def check_graph(folder: Path, model: nn.Module, processor, images: Sequence[Imag
     """
     path = folder / FILE
     served = Graph.load(path)
-    _check_operators(path)
+    check_operators(path)
     if served.metadata.labels != (labels := labels_of(model)):
         raise ChestXrayError(f"{FILE} has the labels {served.metadata.labels}, but config.json has {labels}.")
     if served.metadata.weights != hash_of(folder / "model.safetensors"):
         raise ChestXrayError(f"{FILE} was exported from other weights than model.safetensors. Export it again.")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     runtimes = {
         "onnxruntime": lambda image: Outputs(*session.run(None, {INPUT: np.asarray(image)[None, None]})),
         "OpenVINO": lambda image: served.run(served.prepare([image])),
@@ -155,7 +164,19 @@ def check_graph(folder: Path, model: nn.Module, processor, images: Sequence[Imag
             _compare(run(image), expected, f"{FILE} in {name}, on an image of {image.width} x {image.height} pixels")
 
 
-def _check_operators(path: Path) -> None:
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A graph in onnxruntime on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def check_operators(path: Path) -> None:
+    """Refuse a graph that does what no network needs.
+
+    Raises:
+        ChestXrayError: It holds an operator beyond `OPERATORS`, or a function.
+    """
     graph = onnx.load(path, load_external_data=False)
     kinds = {f"{node.domain}:{node.op_type}".removeprefix(":") for node in graph.graph.node}
     unknown = sorted(kinds - OPERATORS) or ["functions"] * bool(graph.functions)

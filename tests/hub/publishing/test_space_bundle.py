@@ -53,6 +53,7 @@ def test_a_space_is_the_code_and_a_card_that_says_what_to_install_and_fetch(spac
         if path.is_file():
             assert path.read_bytes() == (REPOSITORY / path.relative_to(folder)).read_bytes()
     assert not list(folder.rglob("__pycache__"))
+    assert not (folder / "space" / "lung-segmenter").exists()
 
 
 def test_it_answers_from_an_otherwise_empty_folder_with_the_pinned_model(hub, space, tmp_path):

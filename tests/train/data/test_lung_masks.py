@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PillowImage
 
+from space.inference.lungs import LungSegmenter
+from tests.phantoms import draw_phantom
 from train.data.lung_masks import IGNORED, LUNG, lung_masks_of, masked_images
 from train.data.pixel_cache import PixelDataset
 
@@ -35,9 +38,37 @@ def test_without_a_mask_of_a_lung_there_is_nothing():
     assert masked_images(pixels, split(empty, empty).remove_columns("lung_mask")) is None
 
 
-def test_every_image_of_a_split_gets_a_mask():
-    mask = np.zeros((64, 64), np.uint8)
-    mask[:, :32] = LUNG
-    masks = lung_masks_of(split(None, mask), np.zeros((2, SIZE, SIZE), np.uint8))
-    assert not masks[0].any()
-    assert (masks[1, :, : SIZE // 2] == LUNG).all()
+@pytest.fixture(scope="module")
+def phantoms() -> np.ndarray:
+    """Six phantoms, (6, 96, 96) uint8."""
+    random = np.random.default_rng(3)
+    return np.stack([np.asarray(draw_phantom(random, bool(number % 2), 96, 96)) for number in range(6)])
+
+
+def test_every_image_gets_a_mask_and_its_own_goes_before_the_segmenters(phantoms):
+    images, own = phantoms, np.zeros((96, 96), np.uint8)
+    own[:48, :48], own[48:] = LUNG, IGNORED
+    rows = split(own, None, None, None, None, None)
+    masks = lung_masks_of(rows, images)
+    assert masks.shape == images.shape
+    assert masks.dtype == np.uint8
+    assert set(np.unique(masks)) == {0, LUNG}
+    assert (masks[0, :48, :48] == LUNG).all()
+    assert (masks[0, :48, 48:] == 0).all()
+    predicted = LungSegmenter.load().masks(images) >= 0.5
+    assert np.array_equal(masks[0, 48:] == LUNG, predicted[0, 48:])
+    assert np.array_equal(masks[1:] == LUNG, predicted[1:])
+    without = lung_masks_of(rows, images, own=False)
+    assert np.array_equal(without == LUNG, predicted)
+
+
+def test_masks_are_computed_once(phantoms, monkeypatch):
+    images = phantoms[:3]
+    first = lung_masks_of(split(None, None, None), images)
+    monkeypatch.setattr(LungSegmenter, "masks", lambda *_: pytest.fail("computed again"))
+    again = lung_masks_of(split(None, None, None), images.copy())
+    assert np.array_equal(first, again)
+    assert isinstance(again, np.memmap)
+    own = np.full((8, 8), LUNG, np.uint8)
+    with pytest.raises(pytest.fail.Exception, match="again"):  # the masks have changed
+        lung_masks_of(split(own, None, None), images)
