@@ -70,6 +70,23 @@ class HospitalResult:
 
 
 @dataclass(**CHECKED)
+class HospitalMatrix:
+    """Trainings that left different hospitals out, each tested on all.
+
+    Attributes:
+        study: The study that made them, of which these are the runs of the base with the first seed.
+        recipe, image_size, epochs, seed: What they were trained by.
+    """
+
+    study: str
+    recipe: str
+    image_size: int
+    epochs: int
+    seed: int
+    results: list[HospitalResult]
+
+
+@dataclass(**CHECKED)
 class CalibrationMeasures:
     """How well probabilities fit outcomes: NLL in nats, Brier score, expected calibration error."""
 

@@ -11,7 +11,14 @@ from pydantic.dataclasses import dataclass
 
 from space.inference.operating_point import OperatingPoint
 from space.results.checked_json import CHECKED, read_json, to_json
-from space.results.evaluation_records import Evaluation, ExternalTest, GuardRecord, Saliency, ShortcutControl
+from space.results.evaluation_records import (
+    Evaluation,
+    ExternalTest,
+    GuardRecord,
+    HospitalMatrix,
+    Saliency,
+    ShortcutControl,
+)
 from space.results.training_records import TrainingRecord
 
 
@@ -26,6 +33,7 @@ class Results(Evaluation, TrainingRecord):
         external: {dataset's name: the model there}.
         saliency, shortcuts: On test, or on validation where test was not read; earlier versions then have None.
         guard: None before there was one.
+        hospitals: What a study of this recipe found in hospitals that training left out, if it was put here.
         figures: Names of the images in `figures/`.
         samples: Whether images of single patients may be published with the run.
     """
@@ -37,6 +45,7 @@ class Results(Evaluation, TrainingRecord):
     saliency: Saliency | None = None
     shortcuts: dict[str, ShortcutControl] | None = None
     guard: GuardRecord | None = None
+    hospitals: HospitalMatrix | None = None
     figures: list[str] = Field(default_factory=list)
     samples: bool = False
 

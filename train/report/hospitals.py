@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from space.results.evaluation_records import Estimate, HospitalResult
+from space.results.evaluation_records import Estimate, HospitalMatrix, HospitalResult
 from space.results.results_file import Results
 from train.common.templates import cell
 from train.data.origins import LEFT_OUT
 
-MEASURES = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+MEASURES = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 
 
 def hospital_results(results: Results) -> list[HospitalResult]:
@@ -54,6 +54,11 @@ def matrix_table(matrix: Sequence[HospitalResult], measure: str) -> str:
         cells = [_shown(results.get(name), measure) for name in columns]
         lines.append(f"| {cell(title)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def matrix_tables(matrix: HospitalMatrix | None) -> dict[str, str]:
+    """{what is measured: its `matrix_table`}; {} without a matrix."""
+    return {name: matrix_table(matrix.results, measure) for measure, name in MEASURES.items()} if matrix else {}
 
 
 def _shown(result: HospitalResult | None, measure: str) -> str:

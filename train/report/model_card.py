@@ -1,20 +1,24 @@
 """The model's card, README.md, and EVALUATION.md beside it: prose in the templates, every number from results.json.
 
-python -m train.report.model_card RUN     renders both files of a run folder again
+python -m train.report.model_card RUN                                  renders both files of a run folder again
+python -m train.report.model_card RUN --hospitals hospitals.json       puts a study's matrix of hospitals on them
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from space.errors import CommandParser, run_cli
-from space.results.evaluation_records import Metrics
-from space.results.results_file import Results, read_results
+from space.results.checked_json import read_json
+from space.results.evaluation_records import HospitalMatrix, Metrics
+from space.results.results_file import Results, read_results, write_results
 from space.results.training_records import DatasetRecord
 from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
 from train.data.origins import HOSPITAL, LEFT_OUT, ORIGIN
 from train.evaluation.metrics import CLASS_METRICS, METRICS, Metric
+from train.report.hospitals import matrix_tables
 
 CONTROL_NAMES = {
     "lungs_removed": "the lungs",
@@ -66,6 +70,7 @@ def _values(results: Results) -> dict:
         "home": home,
         "left_out": results.recipe.left_out,
         "by_origin": _by_origin(results),
+        "matrices": matrix_tables(results.hospitals),
         "compared_origins": list(results.history[-1].origin_auroc),
         "other_subgroups": {
             column: groups for column, groups in results.subgroups.get(home, {}).items() if column not in ORIGIN_COLUMNS
@@ -146,8 +151,18 @@ def main() -> None:
     """Render the cards of a run folder again: README.md and EVALUATION.md."""
     parser = CommandParser(prog="python -m train.report.model_card", description=main.__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder that train/finetune.py made")
-    run = parser.parse_args().run
-    write_cards(run, read_results(run / "results.json"))
+    parser.add_argument(
+        "--hospitals",
+        type=Path,
+        metavar="FILE",
+        help="put a study's matrix of left-out hospitals (hospitals.json) on it",
+    )
+    args = parser.parse_args()
+    run, results = args.run, read_results(args.run / "results.json")
+    if args.hospitals:
+        results = replace(results, hospitals=read_json(args.hospitals, HospitalMatrix))
+        write_results(run / "results.json", results)
+    write_cards(run, results)
     print(f"written: {run / 'README.md'} and {run / 'EVALUATION.md'}")
 
 

@@ -53,7 +53,7 @@ def reevaluate(args: Namespace) -> None:
         evaluated_in=environment(finished.normalise.device),
     )
     with rewritten_whole(run) as copy:
-        results = evaluate_run(copy, training, inputs, recorded.external)
+        results = evaluate_run(copy, training, inputs, recorded)
     print_results(results, run)
 
 

@@ -54,7 +54,7 @@ class EvaluationInputs:
 
 
 def evaluate_run(
-    folder: Path, training: TrainingRecord, inputs: EvaluationInputs, earlier: dict[str, ExternalTest] | None = None
+    folder: Path, training: TrainingRecord, inputs: EvaluationInputs, earlier: Results | None = None
 ) -> Results:
     """Evaluate a finished model and write results.json, the guard, the tables, the figures and the cards.
 
@@ -62,7 +62,8 @@ def evaluate_run(
         folder: The run folder.
         training: How the model was made.
         inputs: The model and its data.
-        earlier: Tests on other datasets that were made before.
+        earlier: What the run recorded before, if it is evaluated again: tests on other datasets and what a study found
+            are kept.
     """
     with tqdm(total=5, desc="evaluating", unit="step") as progress:
         predictions = _predict(inputs)
@@ -82,10 +83,11 @@ def evaluate_run(
         evaluated=datetime.now(UTC).isoformat(timespec="seconds"),
         resamples=RESAMPLES,
         operating_point=inputs.task.point,
-        external=(earlier or {}) | _test_elsewhere(inputs, evaluation.splits.get("test")),
+        external=(earlier.external if earlier else {}) | _test_elsewhere(inputs, evaluation.splits.get("test")),
         saliency=saliency,
         shortcuts=shortcuts,
         guard=guard_record,
+        hospitals=earlier.hospitals if earlier else None,
         figures=figures,
         samples=samples,
     )

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from space.results.evaluation_records import Metrics
+from space.results.evaluation_records import HospitalMatrix, Metrics
 from space.results.results_file import Results
 from train.data.dataset import Data
 from train.data.origins import LEFT_OUT
@@ -44,12 +44,22 @@ def collect(study: Study, planned: list[PlannedRun], place: Workplace, data: Dat
         runs=runs,
         base=averages,
         rows=rows,
-        hospitals=[
-            result
-            for run in planned
-            if study.leaves_out and not run.setting and run.seed == study.seeds[0]
-            for result in hospital_results(recorded[run.name])
-        ],
+        hospitals=_matrix(study, [recorded[run.name] for run in planned if not run.setting])
+        if study.leaves_out
+        else None,
+    )
+
+
+def _matrix(study: Study, base: list[Results]) -> HospitalMatrix:
+    """The base's runs with the first seed on every hospital."""
+    first = base[0]
+    return HospitalMatrix(
+        study=study.name,
+        recipe=first.recipe.name,
+        image_size=first.recipe.model["image_size"],
+        epochs=first.recipe.training["epochs"],
+        seed=first.seed,
+        results=[result for run in base if run.seed == first.seed for result in hospital_results(run)],
     )
 
 

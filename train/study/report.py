@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,9 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
+from space.results.checked_json import to_json
 from train.common.atomic_output import partial_of, write_text_whole
 from train.common.templates import render_template
-from train.report.hospitals import MEASURES, draw_matrix, matrix_table
+from train.report.hospitals import draw_matrix, matrix_tables
 from train.study.plan import BASE, LEFT_OUT_AUROC, METRICS, Study, describe, setting_name
 from train.study.results import Comparison, LevelRow, RunRecord, SeedMean, StudyResults
 
@@ -122,9 +122,8 @@ def write_report(folder: Path, results: StudyResults) -> None:
     write_text_whole(folder / "runs.csv", _table(results))
     figures = {"differences.png": _figure(results)}
     if results.hospitals:
-        figures["hospitals.png"] = draw_matrix(results.hospitals)
-        hospitals = json.dumps([asdict(result) for result in results.hospitals], indent=2, allow_nan=False)
-        write_text_whole(folder / "hospitals.json", f"{hospitals}\n")
+        figures["hospitals.png"] = draw_matrix(results.hospitals.results)
+        write_text_whole(folder / "hospitals.json", to_json(asdict(results.hospitals)))
     for name, figure in figures.items():
         image = partial_of(folder / name)
         figure.savefig(image, dpi=120, format="png")
@@ -145,7 +144,7 @@ def render_report(results: StudyResults) -> str:
         metric=metric,
         on_left_out=metric == LEFT_OUT_AUROC,
         no_difference=NO_DIFFERENCE,
-        matrices={name: matrix_table(results.hospitals, name) for name in MEASURES if results.hospitals},
+        matrices=matrix_tables(results.hospitals),
         **vars(results),
     )
 

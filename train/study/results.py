@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from space.results.checked_json import CHECKED, read_json, to_json
-from space.results.evaluation_records import Estimate, HospitalResult, Metrics
+from space.results.evaluation_records import Estimate, HospitalMatrix, Metrics
 from space.results.training_records import DatasetRecord, RecipeRecord
 from train.common.atomic_output import write_text_whole
 
@@ -121,7 +121,7 @@ class StudyResults:
         patients: AUROC of the base run on test, whose interval is over patients; None without a test split.
         base: {measure: the base's mean}.
         rows: A level each, the best first.
-        hospitals: The runs of the base with the first seed on every hospital, where hospitals are left out.
+        hospitals: None where no hospitals are left out.
     """
 
     study: StudyRecord
@@ -135,7 +135,7 @@ class StudyResults:
     runs: list[RunRecord]
     base: dict[str, SeedMean]
     rows: list[LevelRow] = Field(default_factory=list)
-    hospitals: list[HospitalResult] = Field(default_factory=list)
+    hospitals: HospitalMatrix | None = None
 
 
 def read_study(path: Path) -> StudyResults:

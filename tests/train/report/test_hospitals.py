@@ -5,9 +5,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from space.results.evaluation_records import HospitalResult
-from space.results.results_file import Results
-from tests.train.report.fixtures import ENTRY, group, make_results
+from space.results.checked_json import to_json
+from space.results.evaluation_records import HospitalMatrix, HospitalResult
+from space.results.results_file import Results, read_results, write_results
+from tests.commands import call
+from tests.train.report.fixtures import ENTRY, card_of, group, make_results
+from train.report import model_card
 from train.report.hospitals import draw_matrix, hospital_results, matrix_table
 
 
@@ -59,8 +62,24 @@ def test_the_table_has_a_row_for_each_training_and_marks_what_it_never_saw(matri
 
 def test_the_figure_has_both_measures_and_frames_what_was_never_seen(matrix):
     axes = draw_matrix(matrix).axes
-    assert [each.get_title() for each in axes] == ["AUROC", "specificity"]
+    assert [each.get_title() for each in axes] == ["AUROC", "Specificity"]
     values = axes[0].images[0].get_array()
     assert np.asarray(values) == pytest.approx(np.array([[0.91, 0.92], [0.93, 0.7]]))
     assert len(axes[0].lines) == 1
     assert axes[0].lines[0].get_xydata().mean(axis=0) == pytest.approx([1, 1], abs=0.2)
+
+
+def test_a_studys_matrix_is_put_on_the_card_and_stays_there(matrix, tmp_path):
+    found = HospitalMatrix(study="hospitals", recipe="tiny", image_size=64, epochs=3, seed=0, results=matrix)
+    (tmp_path / "hospitals.json").write_text(to_json(asdict(found)))
+    (tmp_path / "run").mkdir()
+    write_results(tmp_path / "run" / "results.json", Results(**make_results()))
+    done = call(model_card.main, tmp_path / "run", "--hospitals", tmp_path / "hospitals.json")
+    assert done.returncode == 0, done.stderr
+    assert read_results(tmp_path / "run" / "results.json").hospitals == found
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "The study `hospitals` trained `tiny` anew without each hospital (64 pixels, 3 epochs, seed 0)." in card
+    assert matrix_table(matrix, "specificity") in card
+    assert "never saw?" not in card_of(make_results())
+    (tmp_path / "hospitals.json").write_text("[]")
+    assert call(model_card.main, tmp_path / "run", "--hospitals", tmp_path / "hospitals.json").returncode == 2

@@ -115,7 +115,7 @@ def test_runs_that_leave_hospitals_out_are_judged_on_them_and_read_no_test_split
     assert base["left_out_auroc"].mean == pytest.approx(0.6)  # the worst hospital
     assert base["validation_auroc"].mean == pytest.approx((0.96 + 2 * 0.9) / 3)
     assert gathered.rows[0].measures["left_out_auroc"].difference.mean == pytest.approx(0.1)
-    assert [(result.left_out, result.tested_on) for result in gathered.hospitals] == [
+    assert [(result.left_out, result.tested_on) for result in gathered.hospitals.results] == [
         ([], "a"),
         (["A"], "a"),
         (["B"], "a"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from space.results.evaluation_records import Estimate, HospitalResult
+from space.results.evaluation_records import Estimate, HospitalMatrix, HospitalResult
 from tests.conftest import REPOSITORY
 from tests.train.study.test_plan import HOSPITALS, MORE, STUDY, write_study
 from train.study.plan import list_settings, load_study, setting_name
@@ -150,7 +150,10 @@ def test_the_report_of_hospitals_left_out_shows_the_matrix_and_reads_no_test(tmp
         COMMITTED,
         study=replace(COMMITTED.study, metric="left_out_auroc", leave_out=[list(names) for names in study.leave_out]),
         patients=None, runs=runs, base=base, rows=rows,
-        hospitals=[HospitalResult(left_out=["NIH"], tested_on="NIH", never_seen=True, **cell)],
+        hospitals=HospitalMatrix(
+            study="factors", recipe="tiny", image_size=64, epochs=1, seed=0,
+            results=[HospitalResult(left_out=["NIH"], tested_on="NIH", never_seen=True, **cell)],
+        ),
     )  # fmt: skip
     write_report(tmp_path, results)
     text = (tmp_path / "README.md").read_text()
