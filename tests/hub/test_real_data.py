@@ -1,6 +1,10 @@
 """All real sets, converted; what is found in them against what is known of them by their names and by hand."""
 
+import csv
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +16,11 @@ from hub.auditing.report import compare
 from hub.conversion import Options, convert
 from hub.dataset.image_summary import AuditedImage
 from hub.dataset.stored_dataset import StoredDataset
-from tests.conftest import KERMANY, REAL_DATA
+from hub.merging.merge_datasets import Options as MergeOptions
+from hub.merging.merge_datasets import merge
+from hub.merging.merge_map import read_merge_map
+from tests.conftest import KERMANY, REAL_DATA, REPOSITORY
+from train.data.duplicates import find_copies
 
 SETS = {
     "chest-xray-pneumonia": Options(masks=KERMANY / "lung_masks"),
@@ -163,3 +171,58 @@ def test_radiologists_boxes_come_with_nih_and_rsna(converted):
         boxes = np.array([box for row in rows for box in row["boxes"]])
         assert boxes.min() >= 0 and (boxes[:, :2] + boxes[:, 2:]).max() <= 1 + 1e-6
     assert counts == {"nih-chestxray14": (47, 73), "dicom/rsna-pneumonia-detection-challenge": (3, 6)}
+
+
+MAP = """
+[classes]
+NORMAL = "no sign of pneumonia"
+PNEUMONIA = "pneumonia"
+
+[sources.chest-xray-pneumonia]
+
+[sources.covid19-radiography-database]
+labels = { COVID = false, Lung_Opacity = "PNEUMONIA", Normal = "NORMAL", "Viral Pneumonia" = "PNEUMONIA" }
+"""
+
+
+def test_a_merge_leaves_no_known_copy_on_two_sides(converted, tmp_path):
+    names = ["chest-xray-pneumonia", "covid19-radiography-database"]
+    (tmp_path / "map.toml").write_text(MAP)
+    map_ = read_merge_map(tmp_path / "map.toml", names)
+    report = merge([str(converted[name][0]) for name in names], tmp_path / "out", map_, MergeOptions(audit=False))
+    kermany, radiography = report["merge"]["sources"]
+    # Each of the 600 viral ones and 70 to 90 normal ones is Kermany's. Where it is in test, Kermany's patient goes.
+    dropped = Counter(e["source"].split("/")[1] for e in report["dropped"] if e["source"].startswith(names[1]))
+    tested = {label: report["origins"][names[1]]["test"][label] for label in ("NORMAL", "PNEUMONIA")}
+    assert 530 <= dropped["Viral Pneumonia"] <= 550  # the others are its test split, a tenth
+    assert 55 <= dropped["Normal"] <= 90
+    assert set(radiography["dropped"]) == {"copy in another source", "patient"}
+    assert sum(tested.values()) == 180
+    assert set(kermany["dropped"]) == {"near copy", "patient"}
+    assert 60 <= sum(n for why, n in kermany["dropped"].items() if why != "patient") <= 80
+    out = StoredDataset(str(tmp_path / "out"))
+    images = out.images(None)
+    copies = find_copies([image.summary.fingerprint for image in images], out.pixels)
+    records = [image.record for image in images]
+    for i, j in copies.pairs():
+        assert (records[i].split, records[i].facts["origin"]) == (records[j].split, records[j].facts["origin"])
+
+
+def test_the_committed_list_is_what_the_commands_of_the_map_make(tmp_path):
+    if not REAL_DATA.is_dir():
+        pytest.skip("the real radiographs (../shared/data) are not on this machine")
+    for source in (*REAL_DATA.iterdir(), REPOSITORY / "hub"):
+        (tmp_path / source.name).symlink_to(source)
+    text = (REPOSITORY / "hub" / "merges" / "hospitals.toml").read_text()
+    commands = "\n".join(re.findall("^#   (.+)$", text, re.MULTILINE)).replace(" --output", " --no-audit --output")
+    script = commands.replace("python -m", f"{sys.executable} -m").replace("> train/studies/images/", "> ")
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    committed = REPOSITORY / "train" / "studies" / "images" / "hospitals.csv"
+    assert (tmp_path / "hospitals.csv").read_text() == committed.read_text()
+    rows = list(csv.DictReader((tmp_path / "data" / "hospitals" / "images.csv").open()))
+    tested = {row["patient"] for row in rows if row["split"] == "test"} - {""}
+    assert tested.isdisjoint(row["patient"] for row in rows if row["split"] != "test")
