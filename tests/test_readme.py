@@ -178,7 +178,7 @@ def test_the_commands_from_kaggle_to_a_model_run_as_written(tmp_path):
 @pytest.mark.parametrize("name", ["README.md", "train/README.md"])
 def test_the_tables_of_recipes_are_complete(name):
     rows = "\n".join(line for line in GUIDES[name].splitlines() if line.startswith("|"))
-    named = set(re.findall(r"`((?:best|chestcnn|mobilenetv2|densenet\d+)-\w+)`", rows))
+    named = set(re.findall(r"`((?:best|fast|chestcnn|mobilenetv2|densenet\d+)-[\w-]+)`", rows))
     assert named == {path.stem for path in RECIPES.glob("*.toml")}
 
 
@@ -207,8 +207,8 @@ def test_the_bundled_models_results_are_those_recorded():
 
 
 def test_the_results_beside_the_studies_are_those_of_the_recipes_headers():
-    rows = [line for line in README.splitlines() if re.match(r"\|.*`\w+-\w+` \|$", line)]
-    assert len(rows) == 7
+    rows = [line for line in README.splitlines() if re.match(r"\|.*`\w+-[\w-]+` \|$", line)]
+    assert len(rows) == 8
     accuracy = json.loads((DEFAULT_MODEL / "results.json").read_text())["splits"]["test"]["argmax"]["accuracy"]
     for row in rows:
         for recipe in re.findall(r"`([\w-]+)`", row):
