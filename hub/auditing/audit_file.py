@@ -68,8 +68,8 @@ class MergedSource:
     Attributes:
         dataset: Its folder name, or `owner/name`.
         origin, hospital: What the columns say.
-        title, license, license_note, citation, link, problems: From its layout or card; title and citation may be those
-            of the map.
+        title, license, license_note, citation, link, population, problems: From its layout or card; title, citation and
+            population may be those of the map.
         note: What the map adds.
         labels: {its class: common class, or None if it was dropped}.
         copies_of: Origins that it was compiled from.
@@ -85,6 +85,7 @@ class MergedSource:
     license_note: str = ""
     citation: str = ""
     link: str = ""
+    population: str = ""
     problems: list[str] = Field(default_factory=list)
     note: str = ""
     labels: dict[str, str | None]

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from hub.dataset.splits import Fractions, choose, find_leaks
 from hub.layouts.base import Record
 from train.data.duplicates import Copies, group_pairs, merge_groups
 
+Value = TypeVar("Value")
 COMPILED, CONFLICT, REPEATED = "image of a source it was compiled from", "conflicting label", "copy in another source"
 
 
@@ -59,24 +61,24 @@ def decide(
     """
     copied = group_pairs(len(records), copies.pairs())
     groups = merge_groups(copied, [record.patient for record in records])
-    members = _members(copied)
+    sources_of, labels_of = _values(copied, sources), _values(copied, [record.label for record in records])
     dropped = {
-        i: COMPILED
-        for i, source in enumerate(sources)
-        if not compiled_from[source].isdisjoint(sources[j] for j in members[copied[i]])
+        i: COMPILED for i, source in enumerate(sources) if not compiled_from[source].isdisjoint(sources_of[copied[i]])
     }
     rest = [replace(record, split=None) if i in dropped else record for i, record in enumerate(records)]
     dropped |= {i: why for i, why in find_leaks(rest, copies, copied).items() if i not in dropped}
-    conflicts = [i for i in range(len(records)) if len({records[j].label for j in members[copied[i]]}) > 1]
+    conflicts = [i for i, group in enumerate(copied) if len(labels_of[group]) > 1]
     in_test = [record.split == "test" for record in rest]
     dropped |= {i: CONFLICT for i in conflicts if i not in dropped and not in_test[i]}
-    for group in members.values():
-        left = [i for i in group if i not in dropped and not in_test[i]]
-        dropped |= {i: REPEATED for i in left if sources[i] > sources[left[0]]}
+    first: dict[int, int] = {}  # source that a group of copies stays in
+    for i, group in enumerate(copied):
+        if i not in dropped and not in_test[i] and sources[i] > first.setdefault(group, sources[i]):
+            dropped[i] = REPEATED
     splits = [record.split for record in records]
     moved = _join_groups(splits, groups, dropped)
     cut = _cut_splits(records, sources, groups, splits, dropped, fractions)
-    shared = sum(len({sources[i] for i in group if in_test[i]}) > 1 for group in members.values())
+    tests = [i for i in range(len(records)) if in_test[i]]
+    shared = sum(len(of) > 1 for of in _values([copied[i] for i in tests], [sources[i] for i in tests]).values())
     return Decisions(splits, dropped, cut, moved, shared, sum(in_test[i] for i in conflicts))
 
 
@@ -85,12 +87,12 @@ def count_dropped(decisions: Decisions, of_source: Callable[[int], bool]) -> dic
     return dict(sorted(Counter(why for i, why in decisions.dropped.items() if of_source(i)).items()))
 
 
-def _members(groups: Sequence[int]) -> dict[int, list[int]]:
-    """{group: its images}, in order."""
-    members: dict[int, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
-    return members
+def _values(groups: Sequence[int], values: Sequence[Value]) -> dict[int, set[Value]]:
+    """{group: the values that its images have}."""
+    of_group: dict[int, set[Value]] = {}
+    for group, value in zip(groups, values, strict=True):
+        of_group.setdefault(group, set()).add(value)
+    return of_group
 
 
 def _join_groups(splits: list[str], groups: Sequence[int], dropped: dict[int, str]) -> int:
@@ -113,9 +115,7 @@ def _cut_splits(
     fractions: Fractions,
 ) -> list[list[str]]:
     """Draw, in `splits`, what sources lack; only from groups that no other source has an image of."""
-    sources_of: dict[int, set[int]] = {}
-    for group, source in zip(groups, sources, strict=True):
-        sources_of.setdefault(group, set()).add(source)
+    sources_of = _values(groups, sources)
     labels = [record.label for record in records]
     cut: list[list[str]] = [[] for _ in range(max(sources) + 1)]
     for source, new in enumerate(cut):

@@ -136,7 +136,7 @@ def _classes(
 
 
 def _write_quarantine(folder: Path, merged: MergeImages, copies: Copies) -> None:
-    """List the images that were dropped because copies of them have another label, with these copies."""
+    """List the images that were dropped because copies of them have another label, with one such copy."""
     groups = group_pairs(len(merged.images), copies.pairs())
     members: dict[int, list[AuditedImage]] = {}
     for image, group in zip(merged.images, groups, strict=True):
@@ -146,10 +146,6 @@ def _write_quarantine(folder: Path, merged: MergeImages, copies: Copies) -> None
         table.writerow(["path", "code", "sentence"])
         for image, group in zip(merged.images, groups, strict=True):
             if image.leak == CONFLICT:
-                others = ", ".join(
-                    f"{o.record.label} in {o.record.source}"
-                    for o in members[group]
-                    if o.record.label != image.record.label
-                )
-                sentence = f"This image is {image.record.label} here, but a copy of it is {others}."
+                other = next(o.record for o in members[group] if o.record.label != image.record.label)
+                sentence = f"This image is {image.record.label}, but a copy of it is {other.label}: {other.source}."
                 table.writerow([csv_safe(image.record.source, "./"), "conflicting_label", csv_safe(sentence)])

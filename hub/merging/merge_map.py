@@ -11,7 +11,7 @@ origin = "kermany"                   # what the column says; the dataset's name 
 hospital = "Guangzhou"               # origins of one hospital are one group; the origin where this is left out
 copies_of = ["nih"]                  # sources that this one was compiled from: images that they share are theirs
 labels = { Opacity = "PNEUMONIA", COVID = false }     # false drops a class; common names need no line
-title = "…"                          # title, citation, note: for the card, in place of the dataset's own
+population = "children"              # population, title, citation, note: for the card, in place of its own
 """
 
 import json
@@ -38,6 +38,7 @@ class SourceTable:
     hospital: str = ""
     title: str = ""
     citation: str = ""
+    population: str = ""
     note: str = ""
     copies_of: list[str] | None = None
     labels: dict[str, str | bool] | None = None
@@ -67,7 +68,7 @@ class SourcePlan:
         origin, hospital: Values of these columns.
         labels: {its class: common class, or None where it is dropped}.
         copies_of: Numbers of the sources that it was compiled from.
-        title, citation, note: For the card; "" where the map does not say.
+        title, citation, population, note: For the card; "" where the map does not say.
     """
 
     name: str
@@ -77,6 +78,7 @@ class SourcePlan:
     copies_of: frozenset[int] = frozenset()
     title: str = ""
     citation: str = ""
+    population: str = ""
     note: str = ""
 
 
@@ -143,6 +145,7 @@ def plan_sources(map_: MergeMap, labels: Mapping[str, Sequence[str]]) -> list[So
                 frozenset(order.index(other) for other in table.copies_of or ()),
                 table.title,
                 table.citation,
+                table.population,
                 table.note,
             )
         )

@@ -170,6 +170,7 @@ def describe_sources(
                 citation=plan.citation or str(source.card.get("citation") or ""),
                 link=layout.link if layout else "",
                 problems=list(layout.problems) if layout else [],
+                population=about_source(source, plan).get("population", ""),
                 note=plan.note,
                 labels=plan.labels,
                 copies_of=[plans[other].origin for other in sorted(plan.copies_of)],
@@ -180,10 +181,16 @@ def describe_sources(
     return described
 
 
+def about_source(source: MergeSource, plan: SourcePlan) -> dict[str, str]:
+    """What the publisher says of a source's images; of whom they are, the map says it better where it says it."""
+    about = source.audit.conversion.about if source.audit.conversion else {}
+    return about | ({"population": plan.population} if plan.population else {})
+
+
 def joined_about(sources: Sequence[MergeSource], plans: Sequence[SourcePlan]) -> dict[str, str]:
     """What the publishers say of their images, origin by origin: {"population", …: "kermany: …; radiography: …"}."""
     said: dict[str, list[str]] = {}
     for source, plan in zip(sources, plans, strict=True):
-        for topic, text in (source.audit.conversion.about if source.audit.conversion else {}).items():
+        for topic, text in about_source(source, plan).items():
             said.setdefault(topic, []).append(f"{plan.origin}: {text}")
     return {topic: "; ".join(texts) for topic, texts in said.items()}

@@ -26,7 +26,7 @@ def test_it_says_what_was_dropped_how_classes_map_and_counts_them_by_origin(merg
     assert "| ill | north | 11 | 4 | 4 |" in text
     assert "| test of some source has the patient, as names or copies tell | 1 | 2 |" in text
     assert "How well can the origin be guessed" in text
-    assert "Where it was taken is not known." in text
+    assert "Population: sailors.\nWhere it was taken is not known." in text
     assert "- south" not in text.casefold().split("## how were the splits made?")[0]
 
 

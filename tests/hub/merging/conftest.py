@@ -23,6 +23,7 @@ hospital = "Clinic"
 [sources.south]
 origin = "South 2"
 labels = { Sick = "ill", Healthy = "well", Other = false }
+population = "sailors"
 note = "Where it was taken is not known."
 """
 NORTH = [

@@ -51,14 +51,14 @@ def test_conflicts_are_told_in_quarantine(merged_folder):
     assert [(row["path"], row["code"]) for row in rows] == [
         ("north/train/ill/3.png", "conflicting_label"), ("South 2/val/Healthy/conflict.png", "conflicting_label"),
     ]  # fmt: skip
-    assert rows[0]["sentence"].endswith("a copy of it is well in South 2/val/Healthy/conflict.png.")
+    assert rows[0]["sentence"].endswith("a copy of it is well: South 2/val/Healthy/conflict.png.")
 
 
 def test_training_opens_it_and_knows_what_its_audit_found(merged_folder):
     data = load_data(str(merged_folder))
     assert (data.labels, data.license) == (["well", "ill"], "other")
     assert data.title == "Chest X-rays of north and South 2"
-    assert (data.audit.dropped, data.audit.names_kept) == (len(DROPPED), True)
+    assert (data.audit.dropped, data.audit.names_kept) == (5, True)  # because test has them; others for other reasons
 
 
 def test_an_audit_writes_the_card_anew_and_keeps_how_it_was_made(merged_folder, tmp_path):
