@@ -40,7 +40,8 @@ GUIDES = {name: (REPOSITORY / name).read_text() for name in NAMES}
 README = GUIDES["README.md"]
 COMMANDS = (
     "train.finetune", "train.predict", "train.study", "train.study.cross_validation", "train.segment",
-    "hub.convert", "hub.audit", "hub.push", "app",
+    "train.report.model_card",
+    "hub.convert", "hub.merge", "hub.audit", "hub.push", "app",
 )  # fmt: skip
 BENCHMARKS = tuple(f"tests.benchmarks.{name}" for name in ("convert", "predict", "serve", "train"))
 OTHER_PROGRAMS = {"hf", "pip", "pip3", "curl", "sudo", "source", "tensorboard", "pre-commit", ".ci/run", "export"}

@@ -92,6 +92,17 @@ def test_it_is_pushed_with_its_list_and_not_in_public(hub, merged_folder, tmp_pa
     }
 
 
+def test_a_repository_on_the_hub_is_a_source_too(hub, two_sources, merged_folder, tmp_path):
+    folder = shutil.copytree(two_sources[1], tmp_path / "south")
+    assert push("dataset", folder, "someone/south").returncode == 0
+    (tmp_path / "map.toml").write_text(MAP.replace("[sources.south]", '[sources."someone/south"]'))
+    names = [str(two_sources[0]), "someone/south"]
+    map_ = read_merge_map(tmp_path / "map.toml", ["north", "someone/south"])
+    report = merge(names, tmp_path / "out", map_, Options(audit=False))
+    assert report["merge"]["sources"][1]["dataset"] == "someone/south"
+    assert (tmp_path / "out" / "images.csv").read_bytes() == (merged_folder / "images.csv").read_bytes()
+
+
 def test_the_same_again_is_the_same(two_sources, merge_map, merged_folder, tmp_path):
     map_ = read_merge_map(merge_map, ["north", "south"])
     merge([str(path) for path in two_sources], tmp_path / "out", map_, Options(audit=False))
