@@ -10,6 +10,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 from PIL import Image
+from scipy.ndimage import label
 from tqdm import tqdm
 
 from space.inference.lungs import LungSegmenter
@@ -77,8 +78,9 @@ def lung_masks_of(
 ) -> np.ndarray:
     """A lung mask for every image of a split: the dataset's own where it has one, else the segmenter's.
 
-    They are computed once; later calls read them from disk. Where a mask of the dataset's own says "ignore", the
-    segmenter decides. Any mask may be wrong or empty: check that its area is plausible before relying on it.
+    They are computed once; later calls read them from disk. Of what the segmenter marks, the two largest areas are
+    kept. Where a mask of the dataset's own says "ignore", the segmenter decides. Any mask may be wrong or empty: check
+    that its area is plausible before relying on it.
 
     Args:
         split: The split, with a column `lung_mask` or not.
@@ -113,12 +115,22 @@ def _write_masks(split: datasets.Dataset, pixels: np.ndarray, segmenter: LungSeg
     with tqdm(total=len(pixels), desc="finding lungs", unit="img") as bar:
         for start in range(0, len(pixels), BLOCK):
             block = pixels[start : start + BLOCK]
-            masks[start : start + BLOCK] = np.where(segmenter.masks(block) >= 0.5, LUNG, 0)
+            for place, lung in enumerate(segmenter.masks(block) >= 0.5, start):
+                masks[place] = np.where(two_largest(lung), LUNG, 0)
             bar.update(len(block))
     for row, mask in own_masks(split, pixels.shape[1:]) if own else ():
         counted = mask != IGNORED
         masks[row][counted] = np.where(mask[counted] == LUNG, LUNG, 0)
     masks.flush()
+
+
+def two_largest(lung: np.ndarray) -> np.ndarray:
+    """The two largest connected areas of a mask, (H, W) bool: a segmenter also marks air beside the body and below."""
+    areas, n = label(lung)
+    if n <= 2:
+        return lung
+    largest = 1 + np.argsort(-np.bincount(areas.ravel())[1:], kind="stable")[:2]
+    return np.isin(areas, largest)
 
 
 def _stored_masks(split: datasets.Dataset) -> Iterator[dict | None]:

