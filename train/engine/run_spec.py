@@ -119,6 +119,10 @@ def print_plan(run: RunSpec, splits: dict[str, PixelDataset], device: torch.devi
     batches = f"{training.batch_size} x {run.processes} x {training.accumulation_steps}"
     print(f"model    {model.architecture}, {model.image_size} px, {' / '.join(labels)}; start: {run.init}")
     print(f"images   {counts}; training: {classes}")
+    if any(splits["train"].origins):
+        origins, numbers = np.unique(splits["train"].origins, return_counts=True)
+        listed = ", ".join(f"{name or 'unknown'} {n:,}" for name, n in zip(origins, numbers, strict=True))
+        print(f"origins  {listed}" + (f"; left out: {', '.join(run.data.left_out)}" if run.data.left_out else ""))
     if (lungs := splits["train"].lungs) is not None:
         print(f"lungs    {plausible(lungs).sum():,} training images have a lung mask that can be right")
     print(f"training {training.epochs} epochs of {max(1, steps)} steps, batches of {batches}{limit}; seed {run.seed}")

@@ -80,6 +80,8 @@ def _learning_curves(history: list[EpochRecord]) -> Figure:
     for name, axes in series:
         if getattr(history[0], name) is not None:
             axes.plot(epochs, [getattr(row, name) for row in history], marker=".", label=name.replace("_", " "))
+    for origin in history[0].origin_auroc:
+        score.plot(epochs, [row.origin_auroc[origin] for row in history], linewidth=0.8, label=f"validation, {origin}")
     loss.set(xlabel="epoch", ylabel="loss (nats)")
     score.set(xlabel="epoch", ylabel="AUROC")
     loss.legend()

@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from tests.conftest import TINY_RECIPE
 from tests.train.engine.fixtures import small_splits
 from train.config.recipe import find_recipe, load_recipe
 from train.data.dataset import Data
+from train.data.pixel_cache import PixelDataset
 from train.engine.run_spec import RunSpec, print_plan
 
 BINARY = ["NORMAL", "PNEUMONIA"]
@@ -74,3 +77,13 @@ def test_the_plan_says_what_is_about_to_happen(capsys):
     assert lines[1] == "images   48 train, 16 validation; training: NORMAL 32, PNEUMONIA 16"
     assert lines[2] == "training 14 epochs of 1 steps, batches of 16 x 1 x 3, at most 7 steps; seed 3"
     assert lines[4].startswith("device   cpu, 1 process(es), fp32, ")
+
+
+def test_the_plan_counts_origins_and_names_what_is_left_out(capsys):
+    run, splits = spec(), small_splits()
+    train = splits["train"]
+    origins = np.repeat(["a", "b", ""], [30, 10, 8])
+    split = PixelDataset(train.pixels, train.labels, origins)
+    data = replace(run.data, left_out=("South",))
+    print_plan(replace(run, data=data), splits | {"train": split}, torch.device("cpu"))
+    assert "origins  unknown 8, a 30, b 10; left out: South\n" in capsys.readouterr().out

@@ -187,6 +187,9 @@ def test_a_hospital_that_was_left_out_is_named_first_on_test_then_on_development
     assert "| test | a |" in card
     assert "| left-out | B (never seen) |" in card
     assert '"Never seen": B had no part in training, nor in the choice of the checkpoint, the temperature' in card
+    assert "starting weights (" not in card
+    assert "what the starting weights (`w`) were trained on" in card_of(results | {"init": "w"})
+    assert "; left out of training: B; publisher" in evaluation_of(results)
     del results["subgroups"]["test"]
     assert "AUROC there is 0.700 (0.250 to 0.750) (left-out)." in card_of(results)
 

@@ -44,6 +44,15 @@ def test_learning_curves_show_the_corrupted_copy_where_there_was_one():
     assert labels([replace(row, corrupted_auroc=None) for row in HISTORY])[2:] == ["validation auroc"]
 
 
+def test_learning_curves_show_every_origin():
+    history = [replace(row, origin_auroc={"a": 0.7, "b": 0.8}) for row in HISTORY]
+    lines = figures._learning_curves(history).axes[1].get_lines()
+    assert {line.get_label(): set(line.get_ydata()) for line in lines[2:]} == {
+        "validation, a": {0.7},
+        "validation, b": {0.8},
+    }
+
+
 def test_the_confusion_matrix_has_counts_and_shares_of_the_rule_in_use(binary):
     (axes,) = figures._confusion(binary).axes
     called = binary.answers.probabilities[:, 1] >= 0.3
