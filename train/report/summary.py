@@ -17,6 +17,9 @@ def print_results(results: Results, output: Path) -> None:
             for name in PRINTED:
                 if name in metrics:
                     print(_line(name, metrics[name]))
+        for origin, group in results.by_origin(split).items():
+            if "auroc" in group.argmax:
+                print(_line("auroc", group.argmax["auroc"]) + f"  {origin}, {group.images:,} images")
     for name, other in results.external.items():
         print(f"\nexternal: {name}, {other.images:,} images of all its splits")
         drop = other.drop["argmax"]["auroc"] if other.drop else None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from space.results.results_file import Results
-from tests.train.report.fixtures import ENTRY, make_results
+from tests.train.report.fixtures import ENTRY, group, make_results
 from train.report.summary import PRINTED, print_results
 
 
@@ -33,6 +33,15 @@ def test_every_split_and_rule_has_its_metrics_with_intervals(printed):
     assert lines.count("  sensitivity (recall)   0.1235  [0.2500, 0.7500]") == 1
     assert sum(line.startswith("  AUROC ") for line in lines) == 5
     assert len(lines) == 4 * (2 + len(PRINTED)) + 3 + 2
+
+
+def test_every_origin_has_its_auroc(printed):
+    of_b = replace(group(5, 0.6), argmax={})
+    results = Results(**make_results(subgroups={"test": {"origin": {"a": group(20, 0.87654), "b": of_b}}}))
+    lines = printed(results)
+    place = lines.index("  AUROC                  0.8765  [0.2500, 0.7500]  a, 40 images")
+    assert not any(line.endswith("b, 10 images") for line in lines)  # its AUROC is not defined
+    assert place > lines.index("test, operating point")
 
 
 @pytest.mark.parametrize(("drop", "words"), [(0.1, "0.1000 lower than on"), (-0.05, "0.0500 higher than on")])
