@@ -104,6 +104,7 @@ class Merge:
         license: The strictest of the sources'.
         sources: The sources, in the order that decides which copy stays.
         columns: {column that not every dataset has: its meaning}.
+        masks: {mask column: images that have one}.
         fractions: {"validation", "test": share of a split that was cut}.
         seed: Seed of the cuts.
         moved: Validation images that went to train, where a copy or patient of theirs is.
@@ -119,6 +120,7 @@ class Merge:
     license: str
     sources: list[MergedSource]
     columns: dict[str, str]
+    masks: dict[str, int]
     fractions: dict[str, float]
     seed: int
     moved: int

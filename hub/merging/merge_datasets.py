@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from hub.auditing.audit_file import Merge
 from hub.auditing.merged_card import write_merged_card
 from hub.auditing.report import audit, write_audit
 from hub.auditing.summary import summarise_merge
 from hub.dataset.image_summary import AuditedImage
 from hub.dataset.splits import Fractions
 from hub.merging.decisions import CONFLICT, Decisions, decide
-from hub.merging.licences import strictest
+from hub.merging.describe import describe_merge
 from hub.merging.merge_map import MergeMap, SourcePlan, plan_sources, plan_without_map
 from hub.merging.merged_rows import MergedRows, merged_features
-from hub.merging.sources import MergeImages, MergeSource, describe_sources, joined_about, read_sources
+from hub.merging.sources import MergeImages, MergeSource, read_sources
 from space.errors import UsageError
 from train.common.atomic_output import check_free, written_whole
 from train.common.csv_cells import csv_safe
@@ -71,24 +70,12 @@ def merge(names: Sequence[str], output: Path, map_: MergeMap | None, options: Op
     placed = replace(merged, images=_placed(merged.images, decisions))
     classes = _classes(map_, plans, sources, placed.images)
     features, columns = merged_features(sources, placed.images, list(classes))
-    made = Merge(
-        title=(map_.title if map_ else "") or f"Chest X-rays of {' and '.join(plan.origin for plan in plans)}",
-        labels=classes,
-        license=strictest(source.license for source in sources),
-        sources=describe_sources(sources, plans, decisions, merged.places),
-        columns=columns,
-        fractions={"validation": options.fractions.validation, "test": options.fractions.test},
-        seed=options.fractions.seed,
-        moved=decisions.moved,
-        test_copies=decisions.test_copies,
-        test_conflicts=decisions.test_conflicts,
-        shared_keys=sum(source.audit.conversion.shared_keys for source in sources if source.audit.conversion),
-        names_kept=any(source.audit.conversion.names_kept for source in sources if source.audit.conversion),
-        about=joined_about(sources, plans),
-    )
+    rows = MergedRows(sources, placed, features)
     with written_whole(output) as folder:
-        MergedRows(sources, placed, features).write(folder, options.workers)
+        rows.write(folder, options.workers)
         _write_quarantine(folder, placed, copies)
+        facts = {"title": _title(map_, plans), "labels": classes, "columns": columns, "masks": rows.mask_counts}
+        made = describe_merge(sources, plans, merged.places, decisions, options.fractions, **facts)
         report = audit(placed.images, copies, None, full=options.audit) | {"merge": asdict(made), "looked_at": "source"}
         report |= {"with_samples": options.with_samples} if options.audit else {}
         pixels = placed.pixels if options.audit else None
@@ -96,6 +83,10 @@ def merge(names: Sequence[str], output: Path, map_: MergeMap | None, options: Op
         write_merged_card(folder, report)
     print(summarise_merge(output, report))
     return report
+
+
+def _title(map_: MergeMap | None, plans: Sequence[SourcePlan]) -> str:
+    return (map_.title if map_ else "") or f"Chest X-rays of {' and '.join(plan.origin for plan in plans)}"
 
 
 def _placed(images: Sequence[AuditedImage], decisions: Decisions) -> list[AuditedImage]:

@@ -3,18 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from huggingface_hub import DatasetCard
 from PIL import Image
 from yaml import YAMLError
 
-from hub.auditing.audit_file import EarlierAudit, MergedSource, read_earlier_audit
+from hub.auditing.audit_file import EarlierAudit, read_earlier_audit
 from hub.dataset.image_summary import AuditedImage
 from hub.dataset.stored_dataset import StoredDataset
 from hub.layouts.base import Layout
 from hub.layouts.registry import LAYOUTS
-from hub.merging.decisions import Decisions, count_dropped
 from hub.merging.licences import OTHER
 from hub.merging.merge_map import SourcePlan
 from space.errors import UsageError, first_line
@@ -150,47 +148,3 @@ def read_sources(sources: Sequence[MergeSource], plans: Sequence[SourcePlan], wo
         images += own
         places += [Place(number, row) for row in rows]
     return MergeImages(images, places, lambda i: sources[places[i].source].dataset.pixels(places[i].row))
-
-
-def describe_sources(
-    sources: Sequence[MergeSource], plans: Sequence[SourcePlan], decisions: Decisions, places: Sequence[Place]
-) -> list[MergedSource]:
-    """What audit.json and the card say of the sources."""
-    described = []
-    for number, (source, plan) in enumerate(zip(sources, plans, strict=True)):
-        layout = source.layout
-        described.append(
-            MergedSource(
-                dataset=Path(plan.name).name if source.dataset.is_local else plan.name,
-                origin=plan.origin,
-                hospital=plan.hospital,
-                title=plan.title or str(source.card.get("pretty_name") or plan.name),
-                license=source.license,
-                license_note=layout.license_note if layout and layout.license == source.license else "",
-                citation=plan.citation or str(source.card.get("citation") or ""),
-                link=layout.link if layout else "",
-                problems=list(layout.problems) if layout else [],
-                population=about_source(source, plan).get("population", ""),
-                note=plan.note,
-                labels=plan.labels,
-                copies_of=[plans[other].origin for other in sorted(plan.copies_of)],
-                cut=decisions.cut[number],
-                dropped=count_dropped(decisions, lambda i, number=number: places[i].source == number),
-            )
-        )
-    return described
-
-
-def about_source(source: MergeSource, plan: SourcePlan) -> dict[str, str]:
-    """What the publisher says of a source's images; of whom they are, the map says it better where it says it."""
-    about = source.audit.conversion.about if source.audit.conversion else {}
-    return about | ({"population": plan.population} if plan.population else {})
-
-
-def joined_about(sources: Sequence[MergeSource], plans: Sequence[SourcePlan]) -> dict[str, str]:
-    """What the publishers say of their images, origin by origin: {"population", …: "kermany: …; radiography: …"}."""
-    said: dict[str, list[str]] = {}
-    for source, plan in zip(sources, plans, strict=True):
-        for topic, text in about_source(source, plan).items():
-            said.setdefault(topic, []).append(f"{plan.origin}: {text}")
-    return {topic: "; ".join(texts) for topic, texts in said.items()}

@@ -12,6 +12,7 @@ from PIL import Image
 from hub.conversion import Options, convert
 from hub.merging.merge_datasets import Options as MergeOptions
 from hub.merging.merge_datasets import merge
+from hub.merging.sources import INNER_ORIGIN
 from tests.hub.converted import stored_rows
 from tests.phantoms import write_images
 
@@ -47,6 +48,20 @@ def test_the_list_has_one_row_an_image_sorted(merged_folder):
             expected.add((digest, row["origin"], split, row["hospital"], label, row["patient"] or ""))
     assert {tuple(line.values()) for line in lines} == expected
     assert len(lines) == len(expected)
+
+
+def test_an_origin_inside_a_source_has_a_column_of_its_own(tmp_path):
+    names = [f"{s}/{c}/{i}.png" for s in ("train", "val", "test") for c in ("ill", "well") for i in range(2)]
+    for number, name in enumerate(("a", "b")):
+        folder = write_images(tmp_path / "in" / name, *names, seed=number)
+        if name == "b":
+            (folder / "metadata.csv").write_text("file_name,origin\ntrain/ill/1.png,ward 7\n")
+        convert(folder, tmp_path / name, Options(official=True, keep_names=True, audit=False))
+    merge([str(tmp_path / "a"), str(tmp_path / "b")], tmp_path / "out", None, MergeOptions(audit=False))
+    rows = stored_rows(tmp_path / "out")
+    assert rows["b/train/ill/1.png"][INNER_ORIGIN] == "ward 7"
+    assert {row["origin"] for row in rows.values()} == {"a", "b"}
+    assert f"`{INNER_ORIGIN}` | source of the image inside its dataset" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_masks_of_every_kind_come_along_and_foreign_metadata_does_not(tmp_path):

@@ -3,9 +3,8 @@
 import pytest
 from datasets import load_dataset
 
-from hub.merging.sources import INNER_ORIGIN, MergeSource
+from hub.merging.sources import MergeSource
 from space.errors import UsageError
-from tests.hub.converted import report_of
 
 
 def test_a_merge_is_not_merged_again(merged_folder):
@@ -31,12 +30,3 @@ def test_a_dataset_without_a_card_has_no_known_licence(leaky_dataset, tmp_path):
     del source.__dict__["card"]
     with pytest.raises(UsageError, match="damaged header"):
         _ = source.license
-
-
-def test_the_audit_says_what_became_of_each_source(merged_folder):
-    north, south = report_of(merged_folder)["merge"]["sources"]
-    assert (north["origin"], north["hospital"], north["license"]) == ("north", "Clinic", "unknown")
-    assert (south["dataset"], south["origin"]) == ("south", "South 2")
-    assert south["labels"] == {"Healthy": "well", "Other": None, "Sick": "ill"}
-    assert south["note"] == "Where it was taken is not known."
-    assert INNER_ORIGIN not in load_dataset(str(merged_folder))["train"].column_names  # nothing stood there
