@@ -4,6 +4,7 @@ python -m tests.benchmarks.serve [--seconds 60] [--clients 50]
 """
 
 import argparse
+import http.client
 import json
 import os
 import statistics
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,14 +56,15 @@ def make_archive(folder: Path) -> Path:
     return folder / "many.zip"
 
 
-def median_ms(work, n: int = REQUESTS) -> float:
-    """Median time of a call in milliseconds, after three that do not count."""
-    taken = []
+def medians_ms(*works: Callable[[int], object], n: int = REQUESTS) -> list[float]:
+    """Median time of each call in milliseconds, after three that do not count; in turns, as other work disturbs all."""
+    taken = [[] for _ in works]
     for number in range(n + 3):
-        start = time.perf_counter()
-        work(number)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[3:]) * 1000
+        for work, times in zip(works, taken, strict=True):
+            start = time.perf_counter()
+            work(number)
+            times.append(time.perf_counter() - start)
+    return [statistics.median(times[3:]) * 1000 for times in taken]
 
 
 def rate(work) -> float:
@@ -81,23 +84,48 @@ class Refused(Exception):
     """The server did not answer with probabilities, but with a reason."""
 
 
-def ask(http: httpx2.Client, address: str, path: Path, *model: str) -> dict[str, float]:
+def ask(http_client: httpx2.Client, address: str, path: Path, *model: str) -> dict[str, float]:
     """Upload an image and have it classified by gradio, by plain HTTP; by which model, where several are served.
 
     Raises:
         Refused: The server is busy, or does not like the image.
     """
     with path.open("rb") as file:
-        uploaded = http.post(f"{address}/gradio_api/upload", files={"files": (path.name, file)})
+        uploaded = http_client.post(f"{address}/gradio_api/upload", files={"files": (path.name, file)})
     data = [{"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}, False, *model]
-    job = http.post(f"{address}/gradio_api/call/classify", json={"data": data})
+    job = http_client.post(f"{address}/gradio_api/call/classify", json={"data": data})
     if job.status_code != 200:
         raise Refused(job.text)
-    events = http.get(f"{address}/gradio_api/call/classify/{job.json()['event_id']}").text
+    events = http_client.get(f"{address}/gradio_api/call/classify/{job.json()['event_id']}").text
     kind, answer = (line.partition(": ")[2] for line in events.strip().splitlines()[-2:])
     if kind != "complete":
         raise Refused(events)
     return json.loads(answer)[0]["probabilities"]
+
+
+class Gradio:
+    """One client of gradio's endpoint; see `ask`."""
+
+    def __init__(self, address: str):
+        self.address, self.http = address, httpx2.Client(timeout=120)
+
+    def __call__(self, path: Path) -> dict[str, float]:
+        return ask(self.http, self.address, path)
+
+
+class Rest:
+    """One client of the REST API, with a connection that stays open; costs the machine less than httpx would."""
+
+    def __init__(self, address: str):
+        self.connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=120)
+
+    def __call__(self, path: Path) -> dict[str, float]:
+        self.connection.request("POST", "/api/classify", path.read_bytes())
+        response = self.connection.getresponse()
+        content = json.loads(response.read())
+        if response.status != 200:
+            raise Refused(content["error"])
+        return {entry["label"]: entry["score"] for entry in content}
 
 
 def memory_mib(address: str) -> float:
@@ -115,25 +143,27 @@ def memory_mib(address: str) -> float:
     raise RuntimeError("the server is gone")
 
 
-def load(address: str, paths: list[Path], expected: list[dict], clients: int, seconds: float) -> None:
-    """Have many clients ask at once, and hold every answer against what the image gets alone."""
+def load(
+    kind: type[Gradio | Rest], address: str, paths: list[Path], expected: list[dict], clients: int, seconds: float
+) -> None:
+    """Have many clients of a kind ask at once, and hold every answer against what the image gets alone."""
     deadline = time.monotonic() + seconds
 
     def client(number: int) -> tuple[int, int, int, float]:
         right = wrong = refused = 0
         slowest = 0.0
-        with httpx2.Client(timeout=120) as http:
-            while time.monotonic() < deadline:
-                index = (number + right) % len(paths)
-                start = time.perf_counter()
-                try:
-                    answer = ask(http, address, paths[index])
-                except Refused:
-                    refused += 1
-                    continue
-                slowest = max(slowest, time.perf_counter() - start)
-                same = all(abs(answer[label] - score) < 1e-4 for label, score in expected[index].items())
-                right, wrong = right + same, wrong + (not same)
+        asking = kind(address)
+        while time.monotonic() < deadline:
+            index = (number + right) % len(paths)
+            start = time.perf_counter()
+            try:
+                answer = asking(paths[index])
+            except Refused:
+                refused += 1
+                continue
+            slowest = max(slowest, time.perf_counter() - start)
+            same = all(abs(answer[label] - score) < 1e-4 for label, score in expected[index].items())
+            right, wrong = right + same, wrong + (not same)
         return right, wrong, refused, slowest
 
     before = memory_mib(address)
@@ -141,9 +171,38 @@ def load(address: str, paths: list[Path], expected: list[dict], clients: int, se
         done = list(pool.map(client, range(clients)))
     right, wrong, refused = (sum(one[k] for one in done) for k in range(3))
     print(
-        f"{clients} clients for {seconds:.0f} s: {right} right, {wrong} wrong, {refused} refused; slowest answer "
-        f"{max(one[3] for one in done):.1f} s; memory {before:.0f} -> {memory_mib(address):.0f} MiB"
+        f"{clients} clients by {kind.__name__} for {seconds:.0f} s: {right} right, {wrong} wrong, {refused} refused; "
+        f"slowest answer {max(one[3] for one in done):.1f} s; memory {before:.0f} -> {memory_mib(address):.0f} MiB"
     )
+
+
+def one_by_one(classifier: Classifier, address: str, paths: list[Path]) -> None:
+    """One client's requests, beside reading and forward pass in this process."""
+    rest, gradio, client = Rest(address), Gradio(address), Client(address, verbose=False)
+    bare, by_rest, raw, through = medians_ms(
+        lambda n: classifier.examine([read_xray(paths[n % IMAGES], strict=True).image]),
+        lambda n: rest(paths[n % IMAGES]),
+        lambda n: gradio(paths[n % IMAGES]),
+        lambda n: client.predict(handle_file(str(paths[n % IMAGES])), api_name="/classify"),
+    )
+    print(
+        f"bare {bare:.1f} ms; REST {by_rest:.1f} ms = {by_rest / bare:.2f}; gradio by raw HTTP {raw:.1f} ms = "
+        f"{raw / bare:.2f}; gradio_client {through:.1f} ms"
+    )
+
+
+def batches(classifier: Classifier, address: str, archive: Path) -> None:
+    """Batches of gradio's endpoint, beside `train.predict` in this process."""
+    client = Client(address, verbose=False)
+    several = [
+        (
+            rate(lambda: predict_all(classifier, archive)),
+            rate(lambda: client.predict([handle_file(str(archive))], api_name="/batch")),
+        )
+        for _ in range(5)
+    ]
+    alone, served = (statistics.median(rates) for rates in zip(*several, strict=True))
+    print(f"batch of {BATCH}: {served:.0f} images/s; train.predict, loaded, {alone:.0f}: {served / alone:.2f}")
 
 
 def cold_start(path: Path) -> float:
@@ -151,8 +210,8 @@ def cold_start(path: Path) -> float:
     taken = []
     for _ in range(3):
         start = time.perf_counter()
-        with running_app(real=True) as address, httpx2.Client(timeout=60) as http:
-            ask(http, address, path)
+        with running_app(real=True) as address:
+            Rest(address)(path)
             taken.append(time.perf_counter() - start)
     return statistics.median(taken)
 
@@ -178,30 +237,21 @@ def main() -> None:
         paths = make_images(Path(folder))
         examined = [classifier.examine([read_xray(path, strict=True).image])[0] for path in paths]
         expected = [dict(zip(classifier.labels, one.probabilities.tolist(), strict=True)) for one in examined]
-        bare = median_ms(lambda n: classifier.examine([read_xray(paths[n % IMAGES], strict=True).image]))
         image = read_xray(paths[0]).image
-        forward = median_ms(lambda n: classifier.examine([image], guarded=False))
-        guarded = median_ms(lambda n: classifier.examine([image]))
+        forward, guarded = medians_ms(
+            lambda n: classifier.examine([image], guarded=False), lambda n: classifier.examine([image])
+        )
         print(
             f"resize, forward pass and Grad-CAM of all classes {forward:.1f} ms; with guard {guarded:.1f} ms = "
             f"{guarded / forward:.2f}"
         )
         archive = make_archive(Path(folder))
-        with running_app(real=True) as address, httpx2.Client(timeout=60) as http:
-            raw = median_ms(lambda n: ask(http, address, paths[n % IMAGES]))
-            client = Client(address, verbose=False)
-            through = median_ms(lambda n: client.predict(handle_file(str(paths[n % IMAGES])), api_name="/classify"))
-            print(f"bare {bare:.1f} ms; raw HTTP {raw:.1f} ms = {raw / bare:.2f}; gradio_client {through:.1f} ms")
-            several = [
-                (
-                    rate(lambda: predict_all(classifier, archive)),
-                    rate(lambda: client.predict([handle_file(str(archive))], api_name="/batch")),
-                )
-                for _ in range(5)
-            ]
-            alone, served = (statistics.median(rates) for rates in zip(*several, strict=True))
-            print(f"batch of {BATCH}: {served:.0f} images/s; train.predict, loaded, {alone:.0f}: {served / alone:.2f}")
-            load(address, paths, expected, args.clients, args.seconds)
+        with running_app(real=True) as address:
+            one_by_one(classifier, address, paths)
+            batches(classifier, address, archive)
+        for kind in (Rest, Gradio):
+            with running_app(real=True) as address:
+                load(kind, address, paths, expected, args.clients, args.seconds)
         start, imports = cold_start(paths[0]), import_time()
     print(f"cold start {start:.1f} s; `{IMPORTS}` {imports:.1f} s: ratio {start / imports:.2f}")
 
