@@ -34,15 +34,20 @@ ORIGINS = {
 }
 
 
-def write_merged(folder: Path) -> Path:
-    """Write a dataset folder of phantoms with the columns `origin` and `hospital`, every image of another patient."""
-    random = np.random.default_rng(5)
+def write_merged(folder: Path, south: int = 5) -> Path:
+    """Write a dataset folder of phantoms with the columns `origin` and `hospital`, every image of another patient.
+
+    Args:
+        folder: Is made.
+        south: Seed of the images of the hospital "South".
+    """
     kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["NORMAL", "PNEUMONIA"])}
     kinds |= dict.fromkeys(("patient", "source", "origin", "hospital"), datasets.Value("string"))
     (folder / "data").mkdir(parents=True)
     for split in ("train", "validation", "test"):
         rows = []
         for origin, (hospital, counts) in ORIGINS.items():
+            random = np.random.default_rng([south if hospital == "South" else 5, len(split), len(rows)])
             for number in range(2 * counts[split]):
                 image = png_bytes(np.asarray(draw_phantom(random, bool(number % 2), 64, 64)))
                 name = f"{origin}/{split}-{number}"

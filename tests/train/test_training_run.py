@@ -1,11 +1,15 @@
 import csv
 import json
+import shutil
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from tests.conftest import TINY_RECIPE
 from tests.train.engine.fixtures import finetune
+from tests.train.sources import write_merged
 from train.report.reevaluate import reevaluate
 
 
@@ -77,8 +81,15 @@ def test_each_origin_is_followed_in_training_and_judged_at_its_end(merged, tmp_p
     assert "left-out" not in results["splits"]
 
 
-def test_a_hospital_that_is_left_out_takes_part_in_no_choice_and_is_judged_as_never_seen(merged, tmp_path):
-    results = trained(merged, tmp_path / "run", 'leave_out=["South"]')
+@pytest.fixture(scope="module")
+def without_south(merged, tmp_path_factory) -> tuple[Path, dict]:
+    """A run that leaves "South" out, and its results."""
+    output = tmp_path_factory.mktemp("runs") / "run"
+    return output, trained(merged, output, 'leave_out=["South"]')
+
+
+def test_a_hospital_that_is_left_out_is_judged_as_never_seen(without_south):
+    run, results = without_south
     assert results["recipe"]["data"] == {"leave_out": ["South"]}
     assert results["images"] == {"train": 40, "validation": 44, "left-out": 88, "test": 52}
     assert set(results["history"][0]["origin_auroc"]) == {"north"}
@@ -86,31 +97,44 @@ def test_a_hospital_that_is_left_out_takes_part_in_no_choice_and_is_judged_as_ne
     assert set(results["subgroups"]["left-out"]["origin"]) == {"south-a", "south-b"}
     assert set(results["subgroups"]["validation"]["origin"]) == {"north"}
     assert set(results["subgroups"]["test"]["origin"]) == {"north", "south-a", "south-b"}
-    with (tmp_path / "run" / "predictions.csv").open(newline="") as file:
+    with (run / "predictions.csv").open(newline="") as file:
         left_out = [row for row in csv.DictReader(file) if row["split"] == "left-out"]
     assert {row["source"].split("/")[0] for row in left_out} == {"south-a", "south-b"}
-    card, evaluation = ((tmp_path / "run" / name).read_text() for name in ("README.md", "EVALUATION.md"))
+    of_b = [(row["label"], float(row["prob:PNEUMONIA"])) for row in left_out if row["source"].startswith("south-b")]
+    recomputed = roc_auc_score([label == "PNEUMONIA" for label, _ in of_b], [score for _, score in of_b])
+    assert results["subgroups"]["left-out"]["origin"]["south-b"]["argmax"]["auroc"]["value"] == pytest.approx(
+        recomputed
+    )
+    card, evaluation = ((run / name).read_text() for name in ("README.md", "EVALUATION.md"))
     auroc = results["subgroups"]["test"]["hospital"]["South"]["argmax"]["auroc"]
     shown = f"{auroc['value']:.3f} ({auroc['low']:.3f} to {auroc['high']:.3f})"
     assert f"- It never saw images of South. Its AUROC there is {shown} (test)." in card
     assert f"| test | South (never seen) | NORMAL 16, PNEUMONIA 16 | {shown} |" in card
     assert "| left-out | south-b (never seen) | NORMAL 8, PNEUMONIA 8 |" in evaluation
-    again = Namespace(
-        evaluate_only=tmp_path / "run", dataset=str(merged), also=None, also_labels=None, with_samples=False
-    )
-    reevaluate(again)
+
+
+def test_what_is_left_out_chooses_nothing_and_is_measured_also_where_test_is_not_read(without_south, tmp_path):
+    run, results = without_south
+    other = write_merged(tmp_path / "other", south=6)  # the same images of North, other ones of South
+    without_test = trained(other, tmp_path / "run", 'leave_out=["South"]', "test=false")
+    assert set(without_test["splits"]) == {"validation", "left-out"}
+    assert without_test["splits"]["left-out"] != results["splits"]["left-out"]
+    assert without_test["splits"]["validation"] == results["splits"]["validation"]
+    for name in ("model.safetensors", "config.json", "guard.safetensors"):
+        assert (run / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "- It never saw images of South. Its AUROC there is " in card
+    assert "(left-out)." in card
+
+
+def test_a_run_that_left_a_hospital_out_is_evaluated_again_without_it(without_south, merged, tmp_path):
+    run, results = without_south
+    shutil.copytree(run, tmp_path / "run")
+    again = {"also": None, "also_labels": None, "with_samples": False}
+    reevaluate(Namespace(evaluate_only=tmp_path / "run", dataset=str(merged), **again))
     repeated = json.loads((tmp_path / "run" / "results.json").read_text())
     for name in ("images", "subgroups", "operating_point"):
         assert repeated[name] == results[name]
-
-
-def test_what_is_left_out_is_measured_also_where_test_is_not_read(merged, tmp_path):
-    results = trained(merged, tmp_path / "run", 'leave_out=["south-a"]', "test=false")
-    assert set(results["splits"]) == {"validation", "left-out"}
-    assert results["images"]["left-out"] == 72
-    card = (tmp_path / "run" / "README.md").read_text()
-    assert "- It never saw images of south-a. Its AUROC there is " in card
-    assert "(left-out)." in card
 
 
 def test_a_hospital_that_the_dataset_lacks_is_refused_with_those_it_has(merged, tmp_path):
