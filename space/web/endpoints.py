@@ -53,7 +53,7 @@ class Endpoints:
     def explain(
         self, file: str, label: str, opacity: float, colours: str, show_anyway: bool, model: str | None = None
     ) -> tuple[Image.Image, dict]:
-        """Grad-CAM of one class over a frontal chest X-ray: the regions that the class's score depended on. The map is
+        """Grad-CAM of one class over a frontal chest X-ray: where Grad-CAM finds evidence for the class. The map is
         coarse, does not outline disease and does not show that the score is right.
 
         Args:

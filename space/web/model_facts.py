@@ -42,6 +42,8 @@ class ModelFacts:
         validation: What came true there.
         test: What came true there.
         called: Test images of the other class that the operating point calls positive, and how many there are.
+        hottest_counts_more: Whether hiding the bright region of a map changes the score more than hiding other regions,
+            in the model's own deletion test; None where it was not tested.
     """
 
     model: ModelId
@@ -51,6 +53,7 @@ class ModelFacts:
     validation: Counts | None = None
     test: Counts | None = None
     called: tuple[int, int] | None = None
+    hottest_counts_more: bool | None = None
 
     @classmethod
     def load(cls, model: ModelId, labels: list[str]) -> "ModelFacts":
@@ -76,7 +79,8 @@ class ModelFacts:
             negative = 1 - results.labels.index(positive)
             called = (table[negative][1 - negative], sum(table[negative]))
         population = audit.about.get("population", "") if audit else ""
-        return cls(model, card, positive, population, called=called, **counts)
+        tested = results.saliency.hottest_counts_more if results.saliency else None
+        return cls(model, card, positive, population, called=called, hottest_counts_more=tested, **counts)
 
     def counted(self, probabilities: dict[str, float]) -> float:
         """The probability that is counted."""

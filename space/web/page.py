@@ -19,6 +19,8 @@ IMAGE = {"interactive": False, "format": "png", "buttons": ["download", "fullscr
 PRIVATE = {"api_visibility": "private"}
 MAP = {"interactive": False, "format": "png"}
 SILENT = PRIVATE | {"show_progress": "hidden"}
+# The sentence on maps that a model's own deletion test supports.
+CAPTIONS = {True: "caption_more", False: "caption_no_more", None: "caption_untested"}
 
 
 class Page:
@@ -62,8 +64,9 @@ class Page:
         values = {"megabytes": self.settings.max_upload_mb, "files": self.settings.max_batch_files}
         values |= {"link": service.facts.model.link, "labels": ", ".join(service.classifier.labels)}
         sentence = texts(key, **values)
-        population = service.facts.population if key == "model" else ""
-        return f"{sentence} {texts('population', population=population)}" if population else sentence
+        if key == "model" and service.facts.population:
+            return f"{sentence} {texts('population', population=service.facts.population)}"
+        return f"{sentence} {texts(CAPTIONS[service.facts.hottest_counts_more])}" if key == "caption" else sentence
 
     def _card(self, service: ModelService, texts: Texts) -> str:
         return service.facts.card or texts("no_card")

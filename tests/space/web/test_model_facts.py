@@ -93,3 +93,16 @@ def test_older_results_without_counts_are_no_obstacle(tmp_path):
     facts = ModelFacts.load(ModelId(str(tmp_path)), LABELS)
     assert facts.validation is None
     assert sum(n for n, _ in facts.test.bins) == 624
+
+
+@pytest.mark.parametrize(
+    ("lows", "expected"), [([0.1, 0.2], True), ([0.1, 0.0], False), ([-0.1, -0.2], False), ([], None)]
+)
+def test_what_the_models_deletion_test_says_of_its_maps(tmp_path, lows, expected):
+    results = json.loads((DEFAULT_MODEL / "results.json").read_text())
+    entry = {"value": 0.5, "low": 0.1, "high": 1.0, "n": 9, "unit": "patient"}
+    counts = {"method": "blur", "others": "anywhere", "images": 9, "empty": 0}
+    falls = dict.fromkeys(("lead", "hottest", "other"), entry)
+    results["saliency"]["deletion"] = [counts | falls | {"difference": entry | {"low": low}} for low in lows]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert ModelFacts.load(ModelId(str(tmp_path)), LABELS).hottest_counts_more is expected

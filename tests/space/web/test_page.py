@@ -1,8 +1,11 @@
 """The page as it is built: its texts, its public endpoints."""
 
+from dataclasses import replace
+
 import pytest
 
 from space.web.page import Page, build_ui
+from space.web.service import ModelService
 from space.web.settings import Settings
 
 
@@ -43,3 +46,20 @@ def test_another_language_relabels_every_text(models):
     assert russian[0].startswith("У этой модели нет карточки.")
     same = [a for a, b in zip(english[1:], russian[1:], strict=True) if a == b]
     assert [update["label"] for update in same] == ["Grad-CAM"]
+
+
+@pytest.mark.parametrize(
+    ("tested", "claim"),
+    [
+        (True, "In this model's test, hiding the bright region changed the score more than hiding another region"),
+        (False, "hiding the bright region did not reliably change the score more than hiding another region"),
+        (None, "Whether the bright region matters more to this model's score than other regions was not tested."),
+    ],
+)
+def test_the_caption_of_maps_claims_what_the_models_own_test_supports(models, tested, claim):
+    service = models["default-model"]
+    facts = replace(service.facts, hottest_counts_more=tested)
+    demo = build_ui([ModelService(service.classifier, facts, service.settings)], Settings())
+    (caption,) = [value for value in values(demo) if value.startswith("Bright regions")]
+    assert claim in caption
+    assert caption.count("hiding the bright region") == (tested is not None)
