@@ -70,7 +70,7 @@ def evaluate_run(
         progress.update()
         evaluation = evaluate(inputs.task, predictions)
         progress.update()
-        saliency, shortcuts = _check(inputs, *list(predictions.items())[-1])
+        saliency, shortcuts = _check(inputs, predictions)
         progress.update()
         guard, guard_record = _fit_guard(inputs, list(predictions))
         guard.save(folder / GUARD_FILE)
@@ -117,20 +117,26 @@ def _test_elsewhere(inputs: EvaluationInputs, own_test: ByRule | None) -> dict[s
 def _draw(
     folder: Path, history: list[EpochRecord], inputs: EvaluationInputs, predictions: dict[str, SplitPredictions]
 ) -> tuple[list[str], bool]:
-    """Draw the test split, or validation where that is all; returns the figures, and whether mistakes.png is public."""
-    name = "test" if "test" in predictions else "validation"
+    """Draw the home split; returns the figures, and whether mistakes.png is public."""
+    name = _home(predictions)
     split, finished = DrawnSplit(name, inputs.task, predictions[name]), inputs.finished
     figures = save_figures(folder, history, split)
     publish = inputs.with_samples
     return figures, draw_mistakes(folder, split, inputs.pixels[name], finished.explained, finished.normalise, publish)
 
 
+def _home(predictions: dict[str, SplitPredictions]) -> str:
+    """The split that the cards speak of first: test, or validation where test is not read."""
+    return "test" if "test" in predictions else "validation"
+
+
 def _check(
-    inputs: EvaluationInputs, name: str, predictions: SplitPredictions
+    inputs: EvaluationInputs, predictions: dict[str, SplitPredictions]
 ) -> tuple[Saliency, dict[str, ShortcutControl]]:
-    """What the model looks at, and how it does without what it should look at, on a split."""
+    """What the model looks at, and how it does without what it should look at, on the home split."""
     model, normalise, explained = inputs.finished.model, inputs.finished.normalise, inputs.finished.explained
-    split, rows, units = inputs.pixels[name], inputs.data.splits[name], predictions.units
+    name = _home(predictions)
+    split, rows, units = inputs.pixels[name], inputs.data.splits[name], predictions[name].units
     masked, energy = masked_images(split, rows), None
     deletion = deletion_tests(explained, split.pixels, normalise, units)
     if masked:
@@ -145,7 +151,7 @@ def _check(
         deletion=deletion,
         box_energy=box_energy(inputs.finished, split, rows, units, inputs.task.labels),
     )
-    return saliency, shortcut_controls(model, split, masked, normalise, predictions)
+    return saliency, shortcut_controls(model, split, masked, normalise, predictions[name])
 
 
 def _fit_guard(inputs: EvaluationInputs, names: list[str]) -> tuple[Guard, GuardRecord]:
