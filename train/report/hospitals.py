@@ -73,6 +73,7 @@ def draw_matrix(matrix: Sequence[HospitalResult]) -> Figure:
     """AUROC and specificity as two maps of colour; a frame marks hospitals that training never saw."""
     columns, rows = arrange(matrix)
     figure = Figure(figsize=(2 + 2.6 * len(columns), 1.6 + 0.7 * len(rows)), layout="constrained")
+    figure.suptitle("framed: never seen in training", fontsize=9, color="tab:red")
     for axes, measure in zip(figure.subplots(1, 2), ("auroc", "specificity"), strict=True):
         _draw(axes, columns, rows, measure)
     return figure

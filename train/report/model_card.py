@@ -64,11 +64,13 @@ def _values(results: Results) -> dict:
     """What both templates read: the results, and what follows from them."""
     controls = results.shortcuts or {}
     changed = {name: controls[name].changed.get("auroc") for name in WITHOUT_LUNGS if name in controls}
+    metric = results.selection.metric
     home = "test" if "test" in results.splits else "validation"
     telltales = {name: auroc.value for name, auroc in changed.items() if auroc and auroc.low > CHANCE}
     return vars(results) | {
         "home": home,
         "left_out": results.recipe.left_out,
+        "selected_by": "AUROC of the worst origin" if metric == "worst_origin_auroc" else _in_words(metric),
         "by_origin": _by_origin(results),
         "matrices": matrix_tables(results.hospitals),
         "compared_origins": list(results.history[-1].origin_auroc),
@@ -84,6 +86,10 @@ def _values(results: Results) -> dict:
         "control_names": CONTROL_NAMES,
         "about_names": ABOUT_NAMES,
     }
+
+
+def _in_words(metric: str) -> str:
+    return metric.replace("_", " ").replace("auroc", "AUROC")
 
 
 def _by_origin(results: Results) -> list[dict]:

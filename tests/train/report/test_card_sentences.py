@@ -210,3 +210,12 @@ def test_the_card_says_what_training_started_from_and_whose_licence_is_to_be_che
     assert "Weights: Apache-2.0. Training started from ImageNet weights of `timm/some_net`; check" in card_of(imagenet)
     hub = card_of(make_results(init="owner/name"))
     assert "started from other weights: `owner/name`.\n  Nothing here says" in hub
+
+
+def test_the_metric_that_chose_the_weights_is_named_with_the_origins_that_it_compares():
+    results = make_results()
+    results["history"][-1] |= {"origin_auroc": {"north": 0.9, "south": 0.8}}
+    results["selection"]["metric"] = "worst_origin_auroc"
+    evaluation = page(evaluation_of(results))
+    assert "the best AUROC of the worst origin, the lowest of north, south." in evaluation
+    assert "best AUROC of the worst origin: epoch 2" in evaluation
