@@ -128,19 +128,28 @@ class Rest:
         return {entry["label"]: entry["score"] for entry in content}
 
 
-def memory_mib(address: str) -> float:
-    """Resident memory of the server at an address of this machine."""
-    port = address.rpartition(":")[2]
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
+class Server:
+    """The process that serves at an address of this machine."""
+
+    def __init__(self, address: str):
+        port = f"GRADIO_SERVER_PORT={address.rpartition(':')[2]}".encode()
+        self.folder = next(folder for folder in Path("/proc").glob("[0-9]*") if self._serves(folder, port))
+
+    @staticmethod
+    def _serves(folder: Path, port: bytes) -> bool:
         try:
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if f"GRADIO_SERVER_PORT={port}".encode() in environment and b"app.py" in command:
-                status = Path(f"/proc/{pid}/status").read_text()
-                return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+            return port in (folder / "environ").read_bytes() and b"app.py" in (folder / "cmdline").read_bytes()
         except OSError:
-            continue
-    raise RuntimeError("the server is gone")
+            return False
+
+    def memory_mib(self) -> float:
+        """Resident memory."""
+        return int((self.folder / "status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+
+    def cpu_ms(self) -> float:
+        """Processor time so far, which other work on the machine disturbs less than it does seconds."""
+        fields = (self.folder / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def load(
@@ -166,13 +175,15 @@ def load(
             right, wrong = right + same, wrong + (not same)
         return right, wrong, refused, slowest
 
-    before = memory_mib(address)
+    server = Server(address)
+    before, cpu = server.memory_mib(), server.cpu_ms()
     with ThreadPoolExecutor(clients) as pool:
         done = list(pool.map(client, range(clients)))
     right, wrong, refused = (sum(one[k] for one in done) for k in range(3))
     print(
         f"{clients} clients by {kind.__name__} for {seconds:.0f} s: {right} right, {wrong} wrong, {refused} refused; "
-        f"slowest answer {max(one[3] for one in done):.1f} s; memory {before:.0f} -> {memory_mib(address):.0f} MiB"
+        f"slowest answer {max(one[3] for one in done):.1f} s; memory {before:.0f} -> {server.memory_mib():.0f} MiB; "
+        f"{(server.cpu_ms() - cpu) / max(1, right + wrong):.1f} ms of the server's processor time an answer"
     )
 
 
