@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -111,6 +112,13 @@ def read_merge_map(path: Path, names: Sequence[str]) -> MergeMap:
     tables = {name: parse_section(f"{where}: [sources.{name}]", SourceTable, sources[name]) for name in names}
     for name, source in tables.items():
         _check_names(f"{where}: [sources.{name}] copies_of", source.copies_of or (), set(names) - {name}, "is no other")
+    try:
+        TopologicalSorter({name: source.copies_of or () for name, source in tables.items()}).prepare()
+    except CycleError as error:
+        circle = ", ".join(error.args[1][1:])
+        raise UsageError(
+            f"{where}: copies_of goes in a circle ({circle}), so nobody would keep shared images."
+        ) from None
     return MergeMap(title, classes, tables)
 
 

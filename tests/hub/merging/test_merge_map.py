@@ -52,6 +52,12 @@ def test_what_is_wrong_with_a_map_is_said_in_one_line(tmp_path, old, new, says):
     assert "\n" not in str(caught.value)
 
 
+def test_sources_cannot_be_compiled_from_each_other(tmp_path):
+    text = MAP.replace("hospital", 'copies_of = ["south"]\nhospital').replace("origin", 'copies_of = ["north"]\norigin')
+    with pytest.raises(UsageError, match=r"copies_of goes in a circle \((north, south|south, north)\)"):
+        plans(tmp_path, text)
+
+
 def test_equal_classes_need_no_map():
     north, far = plan_without_map({"north": ["ill", "well"], "owner/far": ["well", "ill"]})
     assert (north.origin, far.origin, far.hospital) == ("north", "far", "far")
