@@ -14,6 +14,7 @@ from space.results.results_file import Results, read_results
 from space.results.training_records import TrainingRecord
 from tests.train.engine.fixtures import CPU
 from tests.train.report.fixtures import FinishedRun, make_results
+from train.data.origins import LEFT_OUT
 from train.evaluation.calibration import Calibration
 from train.evaluation.evaluate_model import DecisionSpec
 from train.evaluation.finished_model import load_finished
@@ -32,8 +33,10 @@ def evaluate_again(finished: FinishedRun, folder: Path, splits: list[str], publi
     training = TrainingRecord(**{field.name: getattr(recorded, field.name) for field in fields(TrainingRecord)})
     folded = Calibration(recorded.calibration.temperature, np.zeros(2))
     task = DecisionSpec(recorded.labels, 1, recorded.operating_point, folded)
-    pixels = {name: finished.pixels[name] for name in splits}
-    inputs = EvaluationInputs(load_finished(finished.run.folder, CPU), task, finished.run.data, pixels, None, publish)
+    left_out = {LEFT_OUT: finished.pixels["test"]} if LEFT_OUT in splits else {}
+    pixels = {name: (finished.pixels | left_out)[name] for name in splits}
+    data = replace(finished.run.data, splits=finished.run.data.splits | {LEFT_OUT: finished.run.data.splits["test"]})
+    inputs = EvaluationInputs(load_finished(finished.run.folder, CPU), task, data, pixels, None, publish)
     folder.mkdir()
     return evaluate_run(folder, replace(training, images=dict.fromkeys(splits, 1)), inputs, earlier)
 
@@ -46,10 +49,10 @@ def checks_of(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def untested(finished, tmp_path_factory) -> tuple[Path, Results]:
-    """The model evaluated without a test split, mistakes for publication, after an earlier external test."""
+    """The model evaluated without a test split but on left-out images, after an external test; with public mistakes."""
     folder = tmp_path_factory.mktemp("runs") / "untested"
-    earlier = {"others": ExternalTest(**make_results()["external"]["others"])}
-    return folder, evaluate_again(finished, folder, ["train", "validation"], publish=True, earlier=earlier)
+    splits, earlier = ["train", "validation", LEFT_OUT], Results(**make_results())
+    return folder, evaluate_again(finished, folder, splits, publish=True, earlier=earlier)
 
 
 def test_the_folder_holds_everything_and_results_json_what_was_returned(finished):
@@ -85,10 +88,10 @@ def test_the_guard_in_the_folder_lets_pass_what_was_recorded(finished):
 
 def test_without_a_test_split_nothing_is_said_of_one(untested):
     folder, results = untested
-    assert set(results.splits) == {"validation"}
+    assert set(results.splits) == {"validation", LEFT_OUT}
     assert results.shift == []
     with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        assert {row["split"] for row in csv.DictReader(file)} == {"validation"}
+        assert {row["split"] for row in csv.DictReader(file)} == {"validation", LEFT_OUT}
     assert not re.search("test (split|image)", checks_of(folder))
 
 
