@@ -12,7 +12,8 @@ from pathlib import Path
 from space.errors import CommandParser, run_cli
 from train.common.arguments import parse_count
 from train.common.atomic_output import check_free
-from train.study.plan import load_study, plan_runs
+from train.study.plan import plan_runs
+from train.study.study_file import load_study
 
 MARK = "study.toml"  # the copy of the study's file: what tells a study's folder from any other
 

@@ -15,10 +15,11 @@ from train.evaluation.evaluate_model import DecisionSpec, evaluate
 from train.evaluation.finished_model import load_finished
 from train.evaluation.inference import predict_split
 from train.report.hospitals import hospital_results
-from train.study.plan import LEFT_OUT_AUROC, PlannedRun, Study, describe
+from train.study.plan import PlannedRun, describe
 from train.study.report import summarise
 from train.study.results import BaseRun, Machine, RunRecord, StudyRecord, StudyResults
 from train.study.runner import Workplace
+from train.study.study_file import LEFT_OUT_AUROC, Study
 
 
 def collect(study: Study, planned: list[PlannedRun], place: Workplace, data: Data, command: str) -> StudyResults:

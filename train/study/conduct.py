@@ -13,10 +13,11 @@ from train.common.atomic_output import write_text_whole
 from train.data.dataset import Data, load_data
 from train.data.origins import LEFT_OUT, leave_out
 from train.study.collect import collect, measures_of, values_of
-from train.study.plan import METRICS, PlannedRun, Study
+from train.study.plan import PlannedRun
 from train.study.report import write_report
 from train.study.results import StudyResults, read_study, write_study
 from train.study.runner import Workplace, default_jobs, run_all
+from train.study.study_file import METRICS, Study
 
 
 def conduct(args: argparse.Namespace, study: Study, planned: list[PlannedRun], mark: Path) -> None:

@@ -14,8 +14,9 @@ from space.results.checked_json import to_json
 from train.common.atomic_output import partial_of, write_text_whole
 from train.common.templates import render_template
 from train.report.hospitals import draw_matrix, matrix_tables
-from train.study.plan import BASE, LEFT_OUT_AUROC, METRICS, Study, describe, setting_name
+from train.study.plan import describe, setting_name
 from train.study.results import Comparison, LevelRow, RunRecord, SeedMean, StudyResults
+from train.study.study_file import BASE, LEFT_OUT_AUROC, METRICS, Study
 
 TEST_MEASURES = {"test_auroc": "AUROC on test", "test_accuracy": "accuracy on test, at argmax"}
 NO_DIFFERENCE = "no difference shown"
@@ -120,7 +121,7 @@ def write_report(folder: Path, results: StudyResults) -> None:
         results: What its results.json holds.
     """
     write_text_whole(folder / "runs.csv", _table(results))
-    figures = {"differences.png": _figure(results)}
+    figures = {"differences.png": _figure(results)} if results.rows else {}
     if results.hospitals:
         figures["hospitals.png"] = draw_matrix(results.hospitals.results)
         write_text_whole(folder / "hospitals.json", to_json(asdict(results.hospitals)))

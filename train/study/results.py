@@ -90,7 +90,7 @@ class BaseRun(RunRecord):
 
 @dataclass(**CHECKED)
 class StudyRecord:
-    """What the study asked: see `train.study.plan.Study`."""
+    """What the study asked: see `train.study.study_file.Study`."""
 
     name: str
     question: str

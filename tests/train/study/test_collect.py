@@ -8,10 +8,11 @@ import pytest
 from space.results.results_file import write_results
 from space.results.training_records import RecipeRecord
 from tests.train.report.fixtures import group
-from tests.train.study.test_plan import STUDY, write_study
+from tests.train.study.test_study_file import STUDY, write_study
 from train.study.collect import collect, evaluate_on_test
-from train.study.plan import load_study, plan_runs
+from train.study.plan import plan_runs
 from train.study.runner import Workplace
+from train.study.study_file import load_study
 
 EPOCHS = {"base-seed0": 0.5, "base-seed1": 0.6, "learning-rate.slow-seed0": 0.7, "learning-rate.slow-seed1": 0.9}
 

@@ -11,8 +11,9 @@ import pytest
 
 from space.errors import UsageError
 from space.results.results_file import read_results
-from tests.train.study.test_plan import MORE, STUDY, planned, write_study
+from tests.train.study.test_plan import planned
 from tests.train.study.test_report import COMMITTED
+from tests.train.study.test_study_file import MORE, STUDY, write_study
 from train.data.dataset import load_data
 from train.data.origins import LEFT_OUT, leave_out
 from train.study import conduct, runner

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import run_python
-from tests.train.study.test_plan import STUDY, write_study
+from tests.train.study.test_study_file import STUDY, write_study
 
 
 def test_a_folder_that_is_no_study_is_not_written_to(tmp_path):
@@ -19,7 +19,7 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, options, says):
     from space.errors import UsageError
     from train.study.__main__ import main
 
-    text = STUDY if options else STUDY.replace("seeds = [0, 1]", "seeds = [0]")
+    text = STUDY if options else STUDY.replace("seeds = [0, 1]", "seeds = []")
     words = [str(write_study(tmp_path, text)), "--dataset", "x", "--output", str(tmp_path / "out"), *options]
     monkeypatch.setattr("sys.argv", ["study", *words])
     with pytest.raises(UsageError, match=says):

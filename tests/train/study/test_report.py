@@ -8,10 +8,11 @@ from scipy.stats import ttest_1samp, ttest_rel
 
 from space.results.evaluation_records import Estimate, HospitalMatrix, HospitalResult
 from tests.conftest import REPOSITORY
-from tests.train.study.test_plan import HOSPITALS, MORE, STUDY, write_study
-from train.study.plan import list_settings, load_study, setting_name
+from tests.train.study.test_study_file import HOSPITALS, MORE, STUDY, write_study
+from train.study.plan import list_settings, setting_name
 from train.study.report import compare, over_hospitals, render_report, seed_mean, summarise, write_report
 from train.study.results import BaseRun, RunRecord, SeedMean, read_study
+from train.study.study_file import load_study
 
 FOLDER = REPOSITORY / "train" / "studies" / "pneumonia-factors"
 COMMITTED = read_study(FOLDER / "results.json")
@@ -168,6 +169,20 @@ def test_the_report_of_hospitals_left_out_shows_the_matrix_and_reads_no_test(tmp
     rows = (tmp_path / "runs.csv").read_text().splitlines()
     assert "seed,left_out,image_size" in rows[0]
     assert '"South A, South-B"' in rows[3]
+
+
+def test_the_report_of_the_base_alone_compares_nothing(tmp_path):
+    text = HOSPITALS.split("[factors")[0]
+    study = load_study(write_study(tmp_path, text))
+    runs = [replace(made_up({}, seed, 0.9, left_out_auroc=0.7), left_out=["NIH"]) for seed in study.seeds]
+    base, rows = summarise(study, runs)
+    recorded = replace(COMMITTED.study, metric="validation_auroc", leave_out=[["NIH"]], factors={})
+    write_report(tmp_path, replace(COMMITTED, study=recorded, patients=None, runs=runs, base=base, rows=rows))
+    report = (tmp_path / "README.md").read_text()
+    assert "- AUROC on hospitals that training left out, the worst of them: 0.7000 (0.7000 to 0.7000)\n" in report
+    assert "Nothing was compared: the base alone was trained." in report
+    assert "| factor | level |" not in report
+    assert not (tmp_path / "differences.png").exists()
 
 
 def test_the_reports_in_this_repository_are_what_their_results_say():
