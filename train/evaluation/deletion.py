@@ -43,7 +43,7 @@ def deletion_tests(
 ) -> list[DeletionTest]:
     """Hide the hottest fifth of each image and other areas of the same size, by two methods.
 
-    The map is the one that the page shows first, of the most likely class.
+    The map is that of the most likely class: the page shows it, and the score is that class's lead over the others.
 
     Args:
         explained: The classifier.

@@ -51,8 +51,8 @@ def test_another_language_relabels_every_text(models):
 @pytest.mark.parametrize(
     ("tested", "claim"),
     [
-        (True, "In this model's test, hiding the bright region changed the score more than hiding another region"),
-        (False, "hiding the bright region did not reliably change the score more than hiding another region"),
+        (True, "In this model's test, hiding the bright region of the most probable class's map changed the score"),
+        (False, "class's map did not reliably change the score more than hiding another region"),
         (None, "Whether the bright region matters more to this model's score than other regions was not tested."),
     ],
 )
