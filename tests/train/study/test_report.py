@@ -185,5 +185,6 @@ def test_the_report_of_the_base_alone_compares_nothing(tmp_path):
     assert not (tmp_path / "differences.png").exists()
 
 
-def test_the_reports_in_this_repository_are_what_their_results_say():
-    assert render_report(COMMITTED) == (FOLDER / "README.md").read_text()
+@pytest.mark.parametrize("path", sorted(FOLDER.parent.glob("*/results.json")), ids=lambda path: path.parent.name)
+def test_the_reports_in_this_repository_are_what_their_results_say(path):
+    assert render_report(read_study(path)) == path.with_name("README.md").read_text()
