@@ -288,6 +288,26 @@ class ShortcutControl:
 
 
 @dataclass(**CHECKED)
+class SwapTest:
+    """AUROC on images made of the lungs of one image and the surroundings of another, of any class.
+
+    Attributes:
+        images: Those that gave lungs; each gave them to a donor of each class.
+        pairs: The images that were made.
+        own_masks: Of `images`, those whose lung mask is the dataset's own. The others' is a network's.
+        unchanged: AUROC of the same images as they are.
+        lungs, surroundings: AUROC of the pairs, for the label of the lungs and for that of the surroundings.
+    """
+
+    images: int
+    pairs: int
+    own_masks: int
+    unchanged: Estimate
+    lungs: Estimate
+    surroundings: Estimate
+
+
+@dataclass(**CHECKED)
 class GuardRecord:
     """The guard's threshold, and the share of each split's images that it lets pass."""
 

@@ -18,6 +18,7 @@ from space.results.evaluation_records import (
     HospitalMatrix,
     Saliency,
     ShortcutControl,
+    SwapTest,
 )
 from space.results.training_records import TrainingRecord
 
@@ -32,6 +33,7 @@ class Results(Evaluation, TrainingRecord):
         operating_point: None where argmax decides.
         external: {dataset's name: the model there}.
         saliency, shortcuts: On test, or on validation where test was not read; earlier versions then have None.
+        swaps: {split: the swap test there}; earlier versions had none.
         guard: None before there was one.
         hospitals: What a study of this recipe found in hospitals that training left out, if it was put here.
         figures: Names of the images in `figures/`.
@@ -44,6 +46,7 @@ class Results(Evaluation, TrainingRecord):
     external: dict[str, ExternalTest] = Field(default_factory=dict)
     saliency: Saliency | None = None
     shortcuts: dict[str, ShortcutControl] | None = None
+    swaps: dict[str, SwapTest] = Field(default_factory=dict)
     guard: GuardRecord | None = None
     hospitals: HospitalMatrix | None = None
     figures: list[str] = Field(default_factory=list)

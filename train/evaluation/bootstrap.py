@@ -60,6 +60,35 @@ class BootstrapClusters:
             left -= size
 
 
+@dataclass(frozen=True)
+class PairedClusters:
+    """Pairs of images, whose intervals are computed by drawing the units of the images.
+
+    A pair counts as often as the unit of its first image was drawn, times as often as that of its second.
+
+    Attributes:
+        units: Of the images.
+        first, second: (P,) rows of the images.
+    """
+
+    units: BootstrapClusters
+    first: np.ndarray
+    second: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """What a unit is, in words."""
+        return self.units.name
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def resamples(self, seed: int = 0) -> Iterator[np.ndarray]:
+        """Weights (R, P) of all `RESAMPLES` resamples, a block of R at a time."""
+        for weights in self.units.resamples(seed):
+            yield weights[:, self.first] * weights[:, self.second]
+
+
 def percentile_interval(blocks: list[np.ndarray]) -> np.ndarray:
     """The 2.5th and 97.5th percentile of values over the resamples in which they are defined.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from space.results.evaluation_records import ByRule, Estimate, Metrics
-from train.evaluation.bootstrap import BootstrapClusters, percentile_interval
+from train.evaluation.bootstrap import BootstrapClusters, PairedClusters, percentile_interval
 from train.evaluation.metrics import ALL_METRICS, CLASS_METRICS, CLASS_PREFIX, METRICS, ChestXrayMetrics, ScoredImages
 
 
@@ -51,8 +51,8 @@ def estimate_accuracy_and_auroc(images: ScoredImages, units: BootstrapClusters) 
     return estimate_some(images, units, ("accuracy", "auroc"))
 
 
-def estimate_some(images: ScoredImages, units: BootstrapClusters, names: Collection[str]) -> ByRule:
-    """Some metrics of images that may lack a class; those that are not defined are left out."""
+def estimate_some(images: ScoredImages, units: BootstrapClusters | PairedClusters, names: Collection[str]) -> ByRule:
+    """Some metrics of images, or pairs of them, that may lack a class; those that are not defined are left out."""
     measured = _values_and_limits(images, units, names)
     return {rule: _make_estimates(values, limits, units) for rule, (values, limits) in measured.items()}
 
@@ -64,7 +64,7 @@ def estimate_mean(values: np.ndarray, units: BootstrapClusters) -> Estimate:
 
 
 def _values_and_limits(
-    images: ScoredImages, units: BootstrapClusters, names: Collection[str]
+    images: ScoredImages, units: BootstrapClusters | PairedClusters, names: Collection[str]
 ) -> dict[str, tuple[dict, dict]]:
     """{rule: ({metric: value, or K values}, {metric: limits (2,) or (2, K)})}."""
     blocks = [images.measure(weights, names) for weights in units.resamples()]
@@ -81,7 +81,9 @@ def _values_and_limits(
     return of_rules
 
 
-def _make_estimates(values: dict[str, float], limits: dict[str, np.ndarray], units: BootstrapClusters) -> Metrics:
+def _make_estimates(
+    values: dict[str, float], limits: dict[str, np.ndarray], units: BootstrapClusters | PairedClusters
+) -> Metrics:
     """Join values and limits; what is not defined is left out."""
     n = len(units)
     return {

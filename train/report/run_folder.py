@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from space.inference.guard import FILE as GUARD_FILE
 from space.inference.guard import Guard
-from space.results.evaluation_records import ByRule, ExternalTest, GuardRecord, Saliency, ShortcutControl
+from space.results.evaluation_records import ByRule, ExternalTest, GuardRecord, Saliency, ShortcutControl, SwapTest
 from space.results.results_file import Results, write_results
 from space.results.training_records import EpochRecord, TrainingRecord
-from train.data.dataset import Data
-from train.data.lung_masks import masked_images
+from train.data.dataset import Data, evenly_spread
+from train.data.lung_masks import lung_masks_of, masked_images, own_masks
 from train.data.origins import LEFT_OUT
 from train.data.pixel_cache import PixelDataset
 from train.evaluation.bootstrap import RESAMPLES
@@ -25,6 +25,7 @@ from train.evaluation.fit_guard import describe, fit_guard, spread_rows
 from train.evaluation.inference import SplitPredictions, predict_split
 from train.evaluation.occlusion_controls import shortcut_controls
 from train.evaluation.saliency_checks import box_energy, count_classes, maps_of, region_energy, weight_randomisation
+from train.evaluation.swap_test import MOST_IMAGES, SwapImages, swap_test
 from train.report.figures import DrawnSplit, save_figures
 from train.report.mistakes import draw_mistakes
 from train.report.model_card import write_cards
@@ -65,12 +66,14 @@ def evaluate_run(
         earlier: What the run recorded before, if it is evaluated again: tests on other datasets and what a study found
             are kept.
     """
-    with tqdm(total=5, desc="evaluating", unit="step") as progress:
+    with tqdm(total=6, desc="evaluating", unit="step") as progress:
         predictions = _predict(inputs)
         progress.update()
         evaluation = evaluate(inputs.task, predictions)
         progress.update()
         saliency, shortcuts = _check(inputs, predictions)
+        progress.update()
+        swaps = {name: swap for name, answers in predictions.items() if (swap := _swap(inputs, name, answers))}
         progress.update()
         guard, guard_record = _fit_guard(inputs, list(predictions))
         guard.save(folder / GUARD_FILE)
@@ -86,6 +89,7 @@ def evaluate_run(
         external=(earlier.external if earlier else {}) | _test_elsewhere(inputs, evaluation.splits.get("test")),
         saliency=saliency,
         shortcuts=shortcuts,
+        swaps=swaps,
         guard=guard_record,
         hospitals=earlier.hospitals if earlier else None,
         figures=figures,
@@ -152,6 +156,21 @@ def _check(
         box_energy=box_energy(inputs.finished, split, rows, units, inputs.task.labels),
     )
     return saliency, shortcut_controls(model, split, masked, normalise, predictions[name])
+
+
+def _swap(inputs: EvaluationInputs, name: str, answers: SplitPredictions) -> SwapTest | None:
+    """What the model reads in the lungs and beside them, on up to `MOST_IMAGES` of a split, evenly spread."""
+    rows = evenly_spread(len(answers.truth), MOST_IMAGES)
+    split, pixels = inputs.data.splits[name].select(rows), np.asarray(inputs.pixels[name].pixels[rows])
+    images = SwapImages(
+        pixels,
+        lung_masks_of(split, pixels),
+        np.isin(np.arange(len(rows)), [row for row, _ in own_masks(split, pixels.shape[1:])]),
+        answers.truth[rows],
+        answers.probabilities[rows],
+        answers.units.of_rows(rows),
+    )
+    return swap_test(inputs.finished.model, images, inputs.finished.normalise, inputs.task.positive)
 
 
 def _fit_guard(inputs: EvaluationInputs, names: list[str]) -> tuple[Guard, GuardRecord]:

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from tests.train.evaluation.fixtures import scored
-from train.evaluation.bootstrap import RESAMPLES, BootstrapClusters, percentile_interval
+from train.evaluation.bootstrap import RESAMPLES, BootstrapClusters, PairedClusters, percentile_interval
 
 SLOW = {
     "accuracy": lambda labels, scores, decided: sk.accuracy_score(labels, decided),
@@ -67,3 +67,11 @@ def test_a_patient_named_like_a_group_is_not_that_group():
     units = BootstrapClusters.of(["1", None, None], [0, 1, 1])
     assert (len(units), units.name) == (2, "patient, or group of copies where unknown")
     assert len(units.of_rows(np.array([1, 2]))) == 1
+
+
+def test_a_pair_counts_as_often_as_its_two_units_together():
+    units = BootstrapClusters.of(["a", "a", "b", "c"])
+    pairs = PairedClusters(units, np.array([0, 2, 3]), np.array([2, 3, 1]))
+    alone, paired = (np.concatenate(list(some.resamples(5))) for some in (units, pairs))
+    assert np.array_equal(paired, alone[:, [0, 2, 3]] * alone[:, [2, 3, 0]])
+    assert (len(pairs), pairs.name) == (3, "patient")

@@ -83,6 +83,7 @@ def make_results(classes: int = 2, test: bool = True, examined: bool = True, ext
         "changed": {"auroc": ENTRY, "accuracy": ENTRY},
         "unchanged": {"auroc": ENTRY, "accuracy": ENTRY},
     }
+    swap = {"images": 40, "pairs": 80, "own_masks": 30} | dict.fromkeys(("unchanged", "lungs", "surroundings"), ENTRY)
     energy = dict.fromkeys(("inside", "area", "shuffled", "gain", "over_area"), ENTRY) | {
         "images": 40,
         "empty": 0,
@@ -114,6 +115,7 @@ def make_results(classes: int = 2, test: bool = True, examined: bool = True, ext
         "external": {"others": other} if external else {},
         "saliency": saliency if examined else None,
         "shortcuts": dict.fromkeys(["lungs_removed", "frame_only"], control) if examined else None,
+        "swaps": dict.fromkeys(("validation", "test")[:1 + test], swap) if examined else {},
         "guard": {"threshold": 5.0, "accepted": {"validation": 0.995} | ({"test": 0.975} if test else {})},
         "figures": ["roc"], "samples": False,
     } | changes  # fmt: skip

@@ -38,6 +38,31 @@ def test_a_model_that_works_without_lungs_is_warned_about_and_only_then():
     assert "does not need to see the lungs to do well: test AUROC is 0.800 with the lungs removed" in card_of(results)
 
 
+def test_a_model_that_follows_the_surroundings_is_warned_about_and_only_then():
+    results = make_results()
+    assert "follows the surroundings" not in evaluation_of(results)
+    assert "looks beside the lungs" not in card_of(results)
+    swap = results["swaps"]["test"] | {"surroundings": ENTRY | {"value": 0.8, "low": 0.7, "high": 0.9}}
+    results["swaps"] = {"test": swap}
+    assert "**Warning.** The score follows the surroundings as well: on test." in evaluation_of(results)
+    assert "AUROC for the label of the surroundings is 0.800." in card_of(results)
+    control = {"images": 40, "changed": {"auroc": swap["surroundings"]}, "unchanged": {"auroc": ENTRY}}
+    results["shortcuts"] = {"lungs_removed": control}
+    assert "is 0.800, and with the lungs removed test AUROC is 0.800." in card_of(results)
+
+
+def test_whose_masks_the_swap_test_used_and_whether_training_showed_such_images_is_said():
+    results = make_results()
+    assert "The masks of 20 of the 80 images are not the dataset's own" in evaluation_of(results)
+    assert "Training showed such images" not in evaluation_of(results)
+    for swap in results["swaps"].values():
+        swap |= {"own_masks": swap["images"]}
+    results["recipe"]["augmentation"]["swap_surroundings"] = 0.5
+    assert "not the dataset's own" not in evaluation_of(results)
+    assert "Training showed such images too (`swap_surroundings = 0.5`), but none of these." in evaluation_of(results)
+    assert "Not measured: it needs lung masks of two patients of each class." in evaluation_of(make_results(swaps={}))
+
+
 def test_maps_that_do_not_depend_on_the_weights_are_warned_about():
     stuck = [{"stage": "head", "correlation": ENTRY | {"value": 0.9, "low": 0.85, "high": 0.95}}]
     saliency = {"lung_energy": None, "randomisation": stuck}
