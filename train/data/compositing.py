@@ -1,7 +1,7 @@
 """Lungs cut out of their surroundings, and laid on another image's: of whole batches, on any device.
 
 Training uses it so that surroundings teach nothing, evaluation to test whether they did. Neither ever fills the place
-of lungs with one gray level: the occlusion controls (`train.evaluation.occlusion_controls`) do, and a network that
+of lungs with one gray level: the occlusion controls (`train.attention.occlusion_controls`) do, and a network that
 was trained on such holes would pass them.
 """
 

@@ -12,20 +12,20 @@ from space.inference.guard import Guard
 from space.results.evaluation_records import ByRule, ExternalTest, GuardRecord, Saliency, ShortcutControl, SwapTest
 from space.results.results_file import Results, write_results
 from space.results.training_records import EpochRecord, TrainingRecord
+from train.attention.deletion import deletion_tests
+from train.attention.occlusion_controls import shortcut_controls
+from train.attention.swap_test import MOST_IMAGES, SwapImages, swap_test
 from train.data.dataset import Data, evenly_spread
 from train.data.lung_masks import lung_masks_of, masked_images, own_masks
 from train.data.origins import LEFT_OUT
 from train.data.pixel_cache import PixelDataset
 from train.evaluation.bootstrap import RESAMPLES
-from train.evaluation.deletion import deletion_tests
 from train.evaluation.evaluate_model import DecisionSpec, evaluate
 from train.evaluation.external_set import ExternalSet, evaluate_external
 from train.evaluation.finished_model import FinishedModel
 from train.evaluation.fit_guard import describe, fit_guard, spread_rows
 from train.evaluation.inference import SplitPredictions, predict_split
-from train.evaluation.occlusion_controls import shortcut_controls
 from train.evaluation.saliency_checks import box_energy, count_classes, maps_of, region_energy, weight_randomisation
-from train.evaluation.swap_test import MOST_IMAGES, SwapImages, swap_test
 from train.report.figures import DrawnSplit, save_figures
 from train.report.mistakes import draw_mistakes
 from train.report.model_card import write_cards

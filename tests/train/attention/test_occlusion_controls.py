@@ -5,10 +5,10 @@ import torch
 
 from space.results.evaluation_records import ShortcutControl
 from tests.train.evaluation.fixtures import NORMALISE, SIZE, Looker, lungs, masked
+from train.attention.occlusion_controls import fill, shortcut_controls
 from train.data.pixel_cache import PixelDataset
 from train.evaluation.bootstrap import BootstrapClusters
 from train.evaluation.inference import SplitPredictions, predict_logits
-from train.evaluation.occlusion_controls import fill, shortcut_controls
 
 
 def test_a_model_that_reads_the_frame_is_found_out_and_one_that_reads_the_lungs_is_not():

@@ -8,10 +8,10 @@ import torch
 
 from space.results.evaluation_records import SwapTest
 from tests.train.evaluation.fixtures import NORMALISE, SIZE, Looker
+from train.attention.swap_test import SwapImages, swap_test
 from train.data.pixel_cache import PixelDataset
 from train.evaluation.bootstrap import BootstrapClusters
 from train.evaluation.inference import predict_logits
-from train.evaluation.swap_test import SwapImages, swap_test
 
 N = 60
 LUNGS = np.zeros((N, SIZE, SIZE), np.uint8)

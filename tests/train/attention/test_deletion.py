@@ -7,8 +7,8 @@ from torch import nn
 
 from space.results.evaluation_records import DeletionTest, Saliency
 from tests.train.evaluation.fixtures import NORMALISE, SIZE, Looker, explained, lungs
+from train.attention.deletion import deletion_tests
 from train.evaluation.bootstrap import BootstrapClusters
-from train.evaluation.deletion import deletion_tests
 from train.evaluation.saliency_checks import explain_all
 
 N = 40

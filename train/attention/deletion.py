@@ -19,11 +19,11 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from space.results.evaluation_records import DeletionTest
+from train.attention.occlusion_controls import fill
 from train.data.dataset import evenly_spread
 from train.data.pixel_cache import Normaliser
 from train.evaluation.bootstrap import BootstrapClusters
 from train.evaluation.estimates import estimate_mean
-from train.evaluation.occlusion_controls import fill
 from train.evaluation.saliency_checks import enlarged, explain_all
 from train.models.explained import ExplainedModel
 
