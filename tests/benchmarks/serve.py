@@ -84,7 +84,7 @@ class Refused(Exception):
     """The server did not answer with probabilities, but with a reason."""
 
 
-def ask(http_client: httpx2.Client, address: str, path: Path, *model: str) -> dict[str, float]:
+def ask(http_client: httpx2.Client, address: str, path: Path, *model: str, anyway: bool = False) -> dict[str, float]:
     """Upload an image and have it classified by gradio, by plain HTTP; by which model, where several are served.
 
     Raises:
@@ -92,7 +92,7 @@ def ask(http_client: httpx2.Client, address: str, path: Path, *model: str) -> di
     """
     with path.open("rb") as file:
         uploaded = http_client.post(f"{address}/gradio_api/upload", files={"files": (path.name, file)})
-    data = [{"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}, False, *model]
+    data = [{"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}, anyway, *model]
     job = http_client.post(f"{address}/gradio_api/call/classify", json={"data": data})
     if job.status_code != 200:
         raise Refused(job.text)

@@ -160,7 +160,7 @@ def test_a_mistake_is_one_line_also_through_the_launcher():
     launcher = ["-m", "accelerate.commands.launch", "--num_processes", "1", "--quiet", "train/finetune.py"]
     done = run_python(*launcher, "--recipe", "nope", "--dataset", "nosuch", "--output", "never")
     assert done.returncode == 1  # the launcher's own
-    assert done.stderr.splitlines()[-1].startswith("error: no recipe 'nope'. Recipes are: best-covid19")
+    assert done.stderr.splitlines()[-1].startswith("error: no recipe 'nope'. Recipes are: best-chestcnn-pneumonia")
     assert "Traceback" not in done.stderr
 
 

@@ -25,6 +25,7 @@ def test_each_study_and_each_task_has_its_recipe():
     assert names == {
         "chestcnn-covid19", "mobilenetv2-pneumonia", "densenet121-covidquex", "chestcnn-pneumonia",
         "densenet169-radiography", "best-covid19", "best-covidquex", "best-pneumonia", "best-radiography",
+        "best-chestcnn-pneumonia", "fast-pneumonia",
     }  # fmt: skip
     study_a = load_recipe(RECIPES / "chestcnn-covid19.toml")
     assert (study_a.training.optimizer, study_a.training.learning_rate) == ("adam", 1e-4)
@@ -135,7 +136,7 @@ def test_recipes_are_found_by_name_and_by_path():
 
 
 def test_an_unknown_recipe_name_lists_those_that_there_are():
-    with pytest.raises(UsageError, match=r"did you mean mobilenetv2-pneumonia\? Recipes are: best-covid19"):
+    with pytest.raises(UsageError, match=r"did you mean mobilenetv2-pneumonia\? Recipes are: best-chestcnn-pneumonia"):
         find_recipe("mobilenet-pneumonia")
     with pytest.raises(UsageError, match=r"no recipe 'nope'\. Recipes are: .*path of a \.toml file"):
         find_recipe("nope")
