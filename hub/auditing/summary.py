@@ -13,7 +13,7 @@ def summarise_conversion(output: Path, report: dict) -> str:
         report: The content of its audit.json.
     """
     facts, counts = report["conversion"], report["counts"]
-    lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " images"]
+    lines = [f"{output}: {_by_split(counts)} images"]
     if "validation" not in counts and "train" in counts:
         lines.append("note: there is no validation split, which training needs")
     if facts["leaks"]:
@@ -31,8 +31,7 @@ def summarise_conversion(output: Path, report: dict) -> str:
     if facts["quarantined"] or facts["bad_masks"]:
         n = sum(facts["quarantined"].values())
         lines.append(f"unreadable: {n:,} images and {facts['bad_masks']:,} masks, listed in quarantine.csv")
-    lines += [f"warning: {sentence}" for sentence in report.get("warnings", ())]
-    return "\n".join([*lines, f"The card is {output / 'README.md'}; audit.json beside it has the details."])
+    return _with_warnings(lines, report, f"The card is {output / 'README.md'}; audit.json beside it has the details.")
 
 
 def summarise_merge(output: Path, report: dict) -> str:
@@ -42,11 +41,10 @@ def summarise_merge(output: Path, report: dict) -> str:
         output: The dataset folder.
         report: The content of its audit.json.
     """
-    facts, counts = report["merge"], report["counts"]
-    lines = [f"{output}: " + ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items()) + " images"]
+    facts = report["merge"]
+    lines = [f"{output}: {_by_split(report['counts'])} images"]
     for source in facts["sources"]:
-        of_origin = report["origins"].get(source["origin"], {})
-        n = ", ".join(f"{split} {sum(of.values()):,}" for split, of in of_origin.items()) or "no image left"
+        n = _by_split(report["origins"].get(source["origin"], {})) or "no image left"
         dropped = "; ".join(f"{n:,} {why}" for why, n in source["dropped"].items())
         cut = f"; {' and '.join(source['cut'])} cut here" if source["cut"] else ""
         lines.append(f"{source['origin']}: {n}{cut}{f'; dropped: {dropped}' if dropped else ''}")
@@ -54,8 +52,7 @@ def summarise_merge(output: Path, report: dict) -> str:
         lines.append(f"moved from validation to train, where a copy or patient of theirs is: {facts['moved']:,} images")
     if facts["test_conflicts"]:
         lines.append(f"note: {facts['test_conflicts']:,} test images have a copy with another label; they were kept")
-    lines += [f"warning: {sentence}" for sentence in report.get("warnings", ())]
-    return "\n".join([*lines, f"The card is {output / 'README.md'}; audit.json beside it has the details."])
+    return _with_warnings(lines, report, f"The card is {output / 'README.md'}; audit.json beside it has the details.")
 
 
 def summarise_audit(output: Path, report: dict) -> str:
@@ -73,5 +70,14 @@ def summarise_audit(output: Path, report: dict) -> str:
             f"also in {name}: {other['exact']:,} as exact and {other['near']:,} as near copies; {other['conflicts']:,} "
             "of them carry another label there"
         )
-    lines += [f"warning: {sentence}" for sentence in report["warnings"]]
-    return "\n".join([*lines, f"The details are in {output / 'audit.json'}."])
+    return _with_warnings(lines, report, f"The details are in {output / 'audit.json'}.")
+
+
+def _by_split(counts: dict[str, dict[str, int]]) -> str:
+    """Images of each split, for example "train 1,200, test 300", from {split: {label: images}}."""
+    return ", ".join(f"{split} {sum(of_labels.values()):,}" for split, of_labels in counts.items())
+
+
+def _with_warnings(lines: list[str], report: dict, where: str) -> str:
+    """The lines, the audit's warnings, and where to read on."""
+    return "\n".join([*lines, *(f"warning: {sentence}" for sentence in report.get("warnings", ())), where])

@@ -2,9 +2,9 @@
 
 import hashlib
 import io
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -14,7 +14,7 @@ from scipy.ndimage import label
 from tqdm import tqdm
 
 from space.inference.lungs import LungSegmenter
-from train.common.cache_folder import cache_folder
+from train.common.cache_folder import cached_array
 from train.data.pixel_cache import PixelDataset
 
 # Of a mask's pixels: lung, and "do not count", where a device hides what is behind it. The rest is background.
@@ -100,14 +100,7 @@ def lung_masks_of(
     for row, stored in enumerate(_stored_masks(split) if own else ()):
         if stored is not None:
             digest.update(f"{row} ".encode() + (stored["bytes"] or Path(stored["path"]).read_bytes()))
-    path = cache_folder() / "lung-masks" / f"{digest.hexdigest()[:32]}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / path.name
-            _write_masks(split, pixels, segmenter, own, part)
-            part.replace(path)
-    return np.load(path, mmap_mode="r")
+    return cached_array("lung-masks", digest.hexdigest(), partial(_write_masks, split, pixels, segmenter, own))
 
 
 def _write_masks(split: datasets.Dataset, pixels: np.ndarray, segmenter: LungSegmenter, own: bool, path: Path) -> None:

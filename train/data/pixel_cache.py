@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from space.errors import ChestXrayError, XrayError
 from space.imaging.xray import READER_VERSION, read_xray
-from train.common.cache_folder import cache_folder
+from train.common.cache_folder import cached_array
 from train.data.corruption import CORRUPTION_VERSION, corrupt
 from train.data.dataset import Data
 from train.data.origins import origins_of
@@ -50,14 +50,9 @@ def load_pixels(data: Data, processor, threads: int, names: Iterable[str] | None
         if name != "test" and data.left_out:
             content = [content, data.left_out]
         key = json.dumps([data.fingerprint, content, processor.to_dict(), versions], sort_keys=True, default=str)
-        path = cache_folder() / "pixels" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-                part = Path(folder) / path.name
-                _decode(name, split, processor, threads, part)
-                part.replace(path)
-        pixels[name] = PixelDataset(np.load(path, mmap_mode="r"), split["label"], origins_of(split))
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        decoded = cached_array("pixels", digest, partial(_decode, name, split, processor, threads))
+        pixels[name] = PixelDataset(decoded, split["label"], origins_of(split))
     return pixels
 
 
