@@ -26,6 +26,7 @@ WITHOUT_TESTS = {
     "space/results/evaluation_records.py": "tests/space/results/test_results_file.py",
     "space/results/training_records.py": "tests/space/results/test_results_file.py",
     "space/web/theme.py": "nothing: constants alone",
+    "train/config/recipe.py": "tests/train/config/test_recipe_file.py",
     "train/engine/training_inputs.py": "nothing: a dataclass without behaviour",
 }
 

@@ -29,7 +29,7 @@ from tests.conftest import DEFAULT_MODEL, REPOSITORY, TINY_RECIPE
 from tests.phantoms import draw_phantom, write_kaggle_tree
 from tests.server import running_app
 from tests.test_layout import tracked
-from train.config.recipe import RECIPES
+from train.config.recipe_file import RECIPES
 from train.evaluation.metrics import METRICS
 
 NAMES = (

@@ -106,7 +106,7 @@ def ours(dataset: str, architecture: str, tick: Callable) -> None:
     """Steps of `train.engine.trainer`."""
     from accelerate import Accelerator, PartialState
 
-    from train.config.recipe import find_recipe, load_recipe
+    from train.config.recipe_file import find_recipe, load_recipe
     from train.data.dataset import load_data
     from train.data.pixel_cache import Normaliser, load_pixels
     from train.engine.cpu_kernels import keep_freed_memory

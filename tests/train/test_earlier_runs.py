@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.commands import call
 from tests.train.engine.fixtures import finetune
 from train import predict
-from train.config.recipe import load_recipe
+from train.config.recipe_file import load_recipe
 from train.models.factory import build
 
 EARLIER = Path(__file__).parent / "run_of_5c919f0"

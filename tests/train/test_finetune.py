@@ -15,7 +15,7 @@ from space.results.results_file import read_results
 from tests.commands import call
 from tests.conftest import REPOSITORY, TINY_RECIPE, run_python
 from tests.train.engine.fixtures import finetune
-from train.config.recipe import load_recipe
+from train.config.recipe_file import load_recipe
 from train.report import model_card
 from train.report.model_card import render_card, render_evaluation
 

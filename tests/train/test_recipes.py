@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 
 from tests.train.engine.fixtures import CPU, SIZE, small_splits
-from train.config.recipe import RECIPES, load_recipe
+from train.config.recipe_file import RECIPES, load_recipe
 from train.data.pixel_cache import CORRUPTED, Normaliser, PixelDataset
 from train.engine.trainer import Trainer
 from train.engine.training_inputs import TrainingInputs

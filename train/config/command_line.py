@@ -8,7 +8,7 @@ from space.errors import CommandParser, UsageError, check_local
 from train.common.arguments import check_init, parse_count, parse_seed
 from train.common.atomic_output import check_free, locked, partial_of
 from train.common.checkpoint_folder import has_checkpoint
-from train.config.recipe import find_recipe, load_recipe
+from train.config.recipe_file import find_recipe, load_recipe
 
 EXAMPLE = "accelerate launch --quiet train/finetune.py --recipe mobilenetv2-pneumonia --dataset DIR --output RUN"
 

@@ -10,7 +10,8 @@ import torch
 from space.errors import UsageError
 from train.batches.sampler import epoch_length
 from train.common.arguments import public_name
-from train.config.recipe import RECIPES, Recipe
+from train.config.recipe import Recipe
+from train.config.recipe_file import RECIPES
 from train.data.compositing import plausible
 from train.data.dataset import Data
 from train.data.pixel_cache import PixelDataset

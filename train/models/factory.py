@@ -49,6 +49,10 @@ def build(recipe: ModelRecipe, labels: list[str], init: str | None = None):
 
 
 def _build_chest_cnn(recipe: ModelRecipe, labels: list[str], init: str):
+    if recipe.output_stride:
+        raise UsageError(
+            f"output_stride = {recipe.output_stride}: {recipe.architecture} has a fixed one; leave it out."
+        )
     if recipe.dropout:
         raise UsageError(
             f"dropout = {recipe.dropout}: {recipe.architecture} has its study's dropout rates built in; "
@@ -86,7 +90,14 @@ def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
             f"{', '.join(CHEST_CNNS)}. Similar names: {similar or 'none'}."
         )
     try:
-        net = timm.create_model(recipe.architecture, num_classes=len(labels), drop_rate=recipe.dropout)
+        net = timm.create_model(recipe.architecture, num_classes=len(labels), **_arguments(recipe))
+    except TypeError:
+        if not recipe.output_stride:
+            raise
+        raise UsageError(
+            f"output_stride = {recipe.output_stride}: {recipe.architecture} has a fixed one. Leave output_stride out, "
+            "or use a MobileNetV2, ResNet or EfficientNet."
+        ) from None
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"timm cannot build {recipe.architecture!r}: {first_line(error)}") from None
     # timm's own last layer is drawn the wider, the fewer the classes: with two, training would start at a loss of 4.
@@ -110,6 +121,12 @@ def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
     return model, processor
 
 
+def _arguments(recipe: ModelRecipe) -> dict[str, float | int]:
+    """What a timm network is built with, besides its classes; `from_pretrained` passes it on again."""
+    stride = {"output_stride": recipe.output_stride} if recipe.output_stride else {}
+    return {"drop_rate": recipe.dropout} | stride
+
+
 def _save_for_transformers(net: nn.Module, labels: list[str], recipe: ModelRecipe, folder: Path) -> None:
     """Write a timm model as a folder that `from_pretrained` opens with its weights untouched.
 
@@ -122,7 +139,7 @@ def _save_for_transformers(net: nn.Module, labels: list[str], recipe: ModelRecip
     path = folder / "config.json"
     config = json.loads(path.read_text())
     config["pretrained_cfg"].pop("tag", None)  # it names ImageNet weights, which these are not
-    config["model_args"] = {"drop_rate": recipe.dropout}  # timm also writes num_classes here: transformers then fails
+    config["model_args"] = _arguments(recipe)  # timm also writes num_classes here: transformers then fails
     path.write_text(json.dumps(config))
 
 

@@ -14,7 +14,7 @@ from space.errors import CommandParser, UsageError, run_cli
 from train.common.arguments import check_init, parse_count, parse_seed
 from train.common.atomic_output import check_free, write_text_whole
 from train.config.command_line import check_dataset
-from train.config.recipe import find_recipe, load_recipe
+from train.config.recipe_file import find_recipe, load_recipe
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from space.errors import UsageError
 from train.common.arguments import public_name
-from train.config.recipe import Recipe, find_recipe, load_recipe
+from train.config.recipe import Recipe
+from train.config.recipe_file import find_recipe, load_recipe
 from train.models.chest_cnns import default_init
 from train.study.study_file import BASE, LEFT_OUT_AUROC, Changes, Study, left_out_name
 

@@ -8,7 +8,7 @@ from space.errors import UsageError
 from tests.conftest import TINY_RECIPE
 from tests.train.evaluation.fixtures import lungs
 from train.batches.training_batches import TrainingBatches
-from train.config.recipe import load_recipe
+from train.config.recipe_file import load_recipe
 from train.data.pixel_cache import PixelDataset
 
 CPU = torch.device("cpu")

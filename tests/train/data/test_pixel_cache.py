@@ -5,7 +5,7 @@ from datasets import load_dataset
 
 from space.errors import ChestXrayError
 from tests.conftest import TINY_RECIPE
-from train.config.recipe import load_recipe
+from train.config.recipe_file import load_recipe
 from train.data.dataset import Data, load_data
 from train.data.pixel_cache import CORRUPTED, Normaliser, load_pixels
 from train.models.factory import build

@@ -13,7 +13,8 @@ from accelerate.state import AcceleratorState
 from tests.commands import Done, call
 from tests.conftest import TINY_RECIPE
 from tests.phantoms import draw_phantom
-from train.config.recipe import Recipe, load_recipe
+from train.config.recipe import Recipe
+from train.config.recipe_file import load_recipe
 from train.data.pixel_cache import Normaliser, PixelDataset
 from train.engine.trainer import Trainer
 from train.engine.training_inputs import TrainingInputs

@@ -9,7 +9,7 @@ import torch
 from space.errors import UsageError
 from tests.conftest import TINY_RECIPE
 from tests.train.engine.fixtures import small_splits
-from train.config.recipe import find_recipe, load_recipe
+from train.config.recipe_file import find_recipe, load_recipe
 from train.data.dataset import Data
 from train.data.pixel_cache import PixelDataset
 from train.engine.run_spec import RunSpec, print_plan

@@ -8,7 +8,7 @@ from space.errors import UsageError
 from tests.conftest import TINY_RECIPE
 from tests.phantoms import write_kaggle_tree
 from tests.train.evaluation.fixtures import NORMALISE, predictions, task
-from train.config.recipe import load_recipe
+from train.config.recipe_file import load_recipe
 from train.data.dataset import load_data
 from train.data.pixel_cache import load_pixels
 from train.evaluation.evaluate_model import evaluate

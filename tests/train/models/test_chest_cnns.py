@@ -1,4 +1,4 @@
-from train.config.recipe import RECIPES, load_recipe
+from train.config.recipe_file import RECIPES, load_recipe
 from train.models.chest_cnns import CHEST_CNNS, default_init
 from train.models.modeling_chest_cnn import ChestCnnConfig
 

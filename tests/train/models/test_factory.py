@@ -26,6 +26,24 @@ def test_a_built_model_survives_saving_with_labels_weights_and_preprocessing(tmp
     assert (config["crop_pct"], config["crop_mode"], input_size(processor)) == (1.0, "squash", 64)
 
 
+def test_a_smaller_output_stride_gives_finer_maps_and_survives_saving(tmp_path):
+    recipe = ModelRecipe("mobilenetv2_100", 64, 0.0, output_stride=16)
+    model, processor = build(recipe, LABELS, init="scratch")
+    save(model, processor, tmp_path)
+    again = AutoModelForImageClassification.from_pretrained(tmp_path).eval()
+    inputs = torch.randn(1, 3, 64, 64)
+    assert torch.equal(model.eval()(pixel_values=inputs).logits, again(pixel_values=inputs).logits)
+    assert again.timm_model.forward_features(inputs).shape == (1, 1280, 4, 4)
+    usual, _ = build(ModelRecipe("mobilenetv2_100", 64, 0.0), LABELS, init="scratch")
+    assert usual.timm_model.forward_features(inputs).shape == (1, 1280, 2, 2)
+
+
+@pytest.mark.parametrize("architecture", ["densenet121", "mobilenetv3_small_100", "chest_cnn_pneumonia"])
+def test_an_architecture_of_fixed_output_stride_is_refused(architecture):
+    with pytest.raises(UsageError, match=rf"^output_stride = 16: .*{architecture}.* fixed.*eave"):
+        build(ModelRecipe(architecture, 64, 0.0, output_stride=16), LABELS, init="scratch")
+
+
 def test_convolutions_keep_timms_own_initialisation():
     model, _ = build(ModelRecipe("mobilenetv2_100", 64, 0.0), LABELS, init="scratch")
     assert model.timm_model.conv_stem.weight.std() > 0.05  # transformers would draw with 0.02

@@ -16,7 +16,7 @@ from space.results.results_file import Results
 from tests.conftest import TINY_RECIPE
 from tests.hostile import png_bytes
 from tests.phantoms import draw_phantom
-from train.config.recipe import load_recipe
+from train.config.recipe_file import load_recipe
 from train.data.dataset import Data
 from train.data.pixel_cache import PixelDataset
 from train.engine.run_spec import RunSpec

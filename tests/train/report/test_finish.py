@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from tests.train.engine.fixtures import CPU
 from tests.train.report.fixtures import finish_phantoms
-from train.config.recipe import load_recipe
+from train.config.recipe_file import load_recipe
 from train.evaluation.calibration import fit_temperature
 from train.evaluation.finished_model import load_finished
 from train.evaluation.inference import predict_logits

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.train.engine.test_run_spec import spec
-from train.config.recipe import find_recipe
+from train.config.recipe_file import find_recipe
 from train.engine.trainer import Fit
 from train.report.training_record import environment, record_training
 

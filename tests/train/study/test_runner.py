@@ -12,7 +12,7 @@ from space.errors import ChestXrayError, UsageError
 from tests.conftest import DEFAULT_MODEL, TINY_RECIPE
 from tests.train.study.test_plan import planned
 from tests.train.study.test_study_file import MORE, STUDY
-from train.config.recipe import load_recipe
+from train.config.recipe_file import load_recipe
 from train.study import runner
 from train.study.runner import Workplace, launch_command, run_all
 

@@ -6,7 +6,8 @@ import pytest
 
 from space.errors import UsageError
 from tests.conftest import DEFAULT_MODEL, TINY_RECIPE
-from train.config.recipe import KEYS, RECIPES, SECTIONS, find_recipe, load_recipe
+from train.config.recipe import KEYS, SECTIONS
+from train.config.recipe_file import RECIPES, find_recipe, load_recipe
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
