@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train.config.recipe import AugmentationRecipe
-from train.data.compositing import blur_beside, soften
+from train.data.compositing import blur_beside, outer_frame, soften
 
 CURVE_PARTS = 8
 MOST_NOISE = 0.25  # standard deviation of what parts of an image are filled with, in units of the full range
@@ -99,10 +99,8 @@ class Augmenter:
 
     def _hide_frame(self, images: Tensor) -> Tensor:
         """Replace a frame of random widths by black or by noise, in a share of the images."""
-        left, right, above, below = (self._uniform(*self.recipe.frame_width) for _ in range(4))
-        y, x = (((torch.arange(side, device=self.device) + 0.5) / side) for side in images.shape[2:])
-        x, y = x.view(1, 1, 1, -1), y.view(1, 1, -1, 1)
-        frame = (x < left) | (x > 1 - right) | (y < above) | (y > 1 - below)
+        widths = torch.cat([self._uniform(*self.recipe.frame_width).flatten(1) for _ in range(4)], dim=1)
+        frame = outer_frame(widths, *images.shape[2:])
         filling = torch.where(self._chosen(0.5), 0.0, self._filling(images))
         return torch.where(frame & self._chosen(self.recipe.frame_blackout), filling, images)
 

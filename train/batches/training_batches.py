@@ -12,8 +12,8 @@ from torch import Tensor
 
 from space.errors import UsageError
 from train.batches.sampler import DONORS, class_weights, epoch_length, epoch_order
-from train.config.recipe import TrainingRecipe
-from train.data.compositing import plausible, swap_surroundings
+from train.config.recipe import AugmentationRecipe, TrainingRecipe
+from train.data.compositing import outer_frame, plausible, swap_surroundings
 from train.data.pixel_cache import PixelDataset
 
 PREFETCHED = 2
@@ -42,6 +42,20 @@ class Batch:
     divisor: float
 
 
+@dataclass(frozen=True)
+class _Donors:
+    """What the images of a step get from others.
+
+    Attributes:
+        surroundings, frames: (n,) rows of the split; -1: an image keeps its own.
+        widths: (n, 4) of the frames, as `outer_frame` takes them.
+    """
+
+    surroundings: np.ndarray
+    frames: np.ndarray
+    widths: np.ndarray
+
+
 class TrainingBatches:
     """What each optimiser step trains on: a function of seed, epoch and step, whoever asks and when.
 
@@ -52,7 +66,8 @@ class TrainingBatches:
         device: The training device.
         rank: This process, of `processes`.
         processes: All processes together take `batch_size * processes` images at a time.
-        swap: Chance that an image gets the surroundings of another one; the split then has lung masks.
+        augmentation: Its `swap_surroundings`, for which the split has lung masks, and `swap_frame`; the other changes
+            are those of `train.batches.augmentation`.
 
     Raises:
         UsageError: There are fewer training images than the processes need for one step, or no lungs to swap.
@@ -66,7 +81,7 @@ class TrainingBatches:
         device: torch.device,
         rank: int,
         processes: int,
-        swap: float = 0.0,
+        augmentation: AugmentationRecipe = AugmentationRecipe(),
     ):
         self.split, self.training, self.seed, self.device = split, training, seed, device
         self.rank, self.processes = rank, processes
@@ -83,8 +98,9 @@ class TrainingBatches:
         self.steps = length // self.per_step
         self.smallest = self.per_step // training.accumulation_steps // processes  # images of one forward pass
         self._resident = _on_device(split, device)
-        self.swap, self.usable = swap, None if split.lungs is None else plausible(split.lungs)
-        if (swap and self.usable is None) or (self.usable is not None and not self.usable.any()):
+        self.augmentation, self.usable = augmentation, None if split.lungs is None else plausible(split.lungs)
+        blind = bool(augmentation.swap_surroundings) if self.usable is None else not self.usable.any()
+        if blind:
             raise UsageError(
                 "swap_surroundings, blur_surroundings and fill_surroundings need lung masks, and no training image has "
                 "one that can be right. Set them to 0, or convert the dataset with its masks."
@@ -106,15 +122,19 @@ class TrainingBatches:
             while waiting:
                 yield waiting.popleft().result()
 
-    def _donors(self, seed: tuple[int, ...], rows: np.ndarray, augmented: np.ndarray) -> np.ndarray:
-        """Whose surroundings each image of a step gets, (n,) rows of the split; -1: it keeps its own."""
-        if not self.swap:
-            return np.full(len(rows), -1)
-        random = np.random.default_rng(seed)
-        swapped = (random.random(len(rows)) < self.swap) & augmented & self.usable[rows]
-        return np.where(swapped, random.choice(np.flatnonzero(self.usable), len(rows)), -1)
+    def _donors(self, seed: tuple[int, ...], rows: np.ndarray, augmented: np.ndarray) -> _Donors:
+        """Whose surroundings and frames the images of a step get."""
+        random, n, recipe = np.random.default_rng(seed), len(rows), self.augmentation
+        surroundings = frames = np.full(n, -1)
+        if recipe.swap_surroundings:
+            swapped = (random.random(n) < recipe.swap_surroundings) & augmented & self.usable[rows]
+            surroundings = np.where(swapped, random.choice(np.flatnonzero(self.usable), n), -1)
+        if recipe.swap_frame:
+            framed = (random.random(n) < recipe.swap_frame) & augmented
+            frames = np.where(framed, random.integers(len(self.labels), size=n), -1)
+        return _Donors(surroundings, frames, random.uniform(*recipe.frame_width, (n, 4)))
 
-    def _batches(self, rows: np.ndarray, augmented: np.ndarray, donors: np.ndarray) -> list[Batch]:
+    def _batches(self, rows: np.ndarray, augmented: np.ndarray, donors: _Donors) -> list[Batch]:
         """This process's share of one optimiser step."""
         weights = np.ones(len(rows)) if self.weights is None else self.weights[self.labels[rows]]
         batches = []
@@ -123,12 +143,13 @@ class TrainingBatches:
             place = slice(int(mine[0] - part[0]), int(mine[-1] - part[0]) + 1)
             masked = None if augmented.all() else torch.from_numpy(augmented[mine]).to(self.device)
             pixels, lungs = self._pixels(rows[mine]), self._lungs(rows[mine])
-            self._swap(pixels, lungs, donors[mine])
+            self._swap_surroundings(pixels, lungs, donors.surroundings[mine])
+            self._swap_frames(pixels, donors.frames[mine], donors.widths[mine])
             labels = self._move(self.split.labels[rows[mine]])
             batches.append(Batch(pixels, labels, lungs, masked, place, len(part), float(weights.sum())))
         return batches
 
-    def _swap(self, pixels: Tensor, lungs: Tensor | None, donors: np.ndarray) -> None:
+    def _swap_surroundings(self, pixels: Tensor, lungs: Tensor | None, donors: np.ndarray) -> None:
         """Give images the surroundings of their donors, in place."""
         rows = np.flatnonzero(donors >= 0)
         if len(rows):
@@ -136,6 +157,14 @@ class TrainingBatches:
             images, surroundings = (some.float() / 255 for some in (pixels[places], self._pixels(donors)))
             cut, holes = ((some == 255).float() for some in (lungs[places], self._lungs(donors)))
             pixels[places] = (swap_surroundings(images, cut, surroundings, holes) * 255).round().to(torch.uint8)
+
+    def _swap_frames(self, pixels: Tensor, donors: np.ndarray, widths: np.ndarray) -> None:
+        """Give images the outer frames of their donors, in place."""
+        rows = np.flatnonzero(donors >= 0)
+        if len(rows):
+            places = torch.from_numpy(rows).to(self.device)
+            frame = outer_frame(torch.from_numpy(widths[rows]).to(self.device), *pixels.shape[2:])
+            pixels[places] = torch.where(frame, self._pixels(donors[rows]), pixels[places])
 
     def _pixels(self, rows: np.ndarray) -> Tensor:
         if self._resident is not None:

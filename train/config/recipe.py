@@ -139,7 +139,8 @@ class ControlRecipe:
 class AugmentationRecipe:
     """Random changes to each training image; by default none.
 
-    The first three need lung masks. They leave an image alone whose mask fills less than 5% or more than 60% of it.
+    `swap_surroundings`, `blur_surroundings` and `fill_surroundings` need lung masks. They leave an image alone whose
+    mask fills less than 5% or more than 60% of it.
     """
 
     swap_surroundings: Share = 0.0
@@ -150,10 +151,12 @@ class AugmentationRecipe:
     """Chance that all but the lungs is blurred strongly."""
     fill_surroundings: Share = 0.0
     """Chance that all but the lungs is replaced by noise of a random level."""
+    swap_frame: Share = 0.0
+    """Chance that the outer frame is replaced by that of another training image, of any class and origin."""
     frame_blackout: Share = 0.0
     """Chance that the outer frame is replaced: by black in half of the images, else by noise of a random level."""
     frame_width: FrameRange = (0.02, 0.12)
-    """Range of that frame's width on each side, as a share of the side; each side has its own."""
+    """Range of these frames' width on each side, as a share of the side; each side has its own."""
     tone_curve: Annotated[float, Field(ge=0, le=2)] = 0.0
     """How far a random rising curve from black to white bends the intensities: the standard deviation of the logarithm
     of the slopes of its eight parts."""

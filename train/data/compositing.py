@@ -1,4 +1,4 @@
-"""Lungs cut out of their surroundings, and laid on another image's: of whole batches, on any device.
+"""Lungs cut out of their surroundings, and laid on another image's; outer frames: of whole batches, on any device.
 
 Training uses it so that surroundings teach nothing, evaluation to test whether they did. Neither ever fills the place
 of lungs with one gray level: the occlusion controls (`train.attention.occlusion_controls`) do, and a network that
@@ -86,6 +86,22 @@ def swap_surroundings(images: Tensor, lungs: Tensor, donors: Tensor, donor_lungs
     level, wanted = ((rim * side).sum(dim=(2, 3), keepdim=True) for side in (images, ground))
     gain = (wanted / level.clamp(min=1e-4)).clamp(1 / LARGEST_GAIN, LARGEST_GAIN)
     return torch.lerp(ground, (images * gain).clamp(max=1), soft)
+
+
+def outer_frame(widths: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels lie in the outer frame of an image.
+
+    Args:
+        widths: (B, 4): the frame's width on the left, right, top and bottom, as a share of the side.
+        height, width: Of the images, in pixels.
+
+    Returns:
+        (B, 1, H, W) bool.
+    """
+    left, right, above, below = widths.view(-1, 4, 1, 1, 1).unbind(1)
+    y, x = ((torch.arange(side, device=widths.device) + 0.5) / side for side in (height, width))
+    x, y = x.view(1, 1, 1, -1), y.view(1, 1, -1, 1)
+    return (x < left) | (x > 1 - right) | (y < above) | (y > 1 - below)
 
 
 def _align(donors: Tensor, donor_lungs: Tensor, lungs: Tensor) -> tuple[Tensor, Tensor]:

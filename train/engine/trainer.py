@@ -65,8 +65,10 @@ class Trainer:
         self.accelerator, self.inputs, self.training = accelerator, inputs, training
         freeze(inputs.model, inputs.recipe.model.trainable)
         ranks = (accelerator.process_index, accelerator.num_processes)
-        swap = inputs.recipe.augmentation.swap_surroundings
-        self.batches = TrainingBatches(inputs.splits["train"], training, inputs.seed, accelerator.device, *ranks, swap)
+        augmentation = inputs.recipe.augmentation
+        self.batches = TrainingBatches(
+            inputs.splits["train"], training, inputs.seed, accelerator.device, *ranks, augmentation
+        )
         check_batch_norm(inputs.model, self.batches.smallest)
         if (accelerator.device.type, accelerator.mixed_precision) == ("cpu", "bf16"):
             avoid_slow_kernels(inputs.model)

@@ -33,7 +33,7 @@ ON = {
 
 RANGES = {"erase_area", "frame_width"}  # do nothing by themselves
 # Of other images, which `TrainingBatches` has.
-ELSEWHERE = {"swap_surroundings"}
+ELSEWHERE = {"swap_surroundings", "swap_frame"}
 LUNGS = torch.zeros(8, 1, 64, 64, dtype=torch.uint8)
 LUNGS[..., 14:50, 14:28] = LUNGS[..., 14:50, 36:50] = 255
 

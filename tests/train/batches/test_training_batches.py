@@ -8,10 +8,13 @@ from space.errors import UsageError
 from tests.conftest import TINY_RECIPE
 from tests.train.evaluation.fixtures import lungs
 from train.batches.training_batches import TrainingBatches
+from train.config.recipe import AugmentationRecipe
 from train.config.recipe_file import load_recipe
 from train.data.pixel_cache import PixelDataset
 
 CPU = torch.device("cpu")
+SWAPPED = AugmentationRecipe(swap_surroundings=1.0)
+HALF = AugmentationRecipe(swap_surroundings=0.5, swap_frame=0.5)
 
 
 def numbered(n: int, labels) -> PixelDataset:
@@ -67,7 +70,7 @@ def surrounded(n: int) -> PixelDataset:
 
 def test_lungs_get_the_surroundings_of_images_of_any_class_and_keep_their_label():
     training, split = replace(load_recipe(TINY_RECIPE).training, batch_size=16), surrounded(48)
-    batches = TrainingBatches(split, training, 5, CPU, 0, 1, swap=1.0)
+    batches = TrainingBatches(split, training, 5, CPU, 0, 1, SWAPPED)
     pairs = []
     for (batch,) in batches.epoch(0):
         for pixels, mask, label in zip(batch.pixels[:, 0], batch.lungs[:, 0], batch.labels, strict=True):
@@ -90,26 +93,42 @@ def test_surroundings_are_swapped_alike_whichever_process_has_the_image_and_when
     parts = [_epoch(split, replace(training, batch_size=6), rank, 2) for rank in range(2)]
     for ours, theirs in zip(whole, zip(*parts, strict=True), strict=True):
         assert torch.equal(torch.cat([part.pixels for pair in zip(*theirs, strict=True) for part in pair]), ours)
-    later = next(iter(TrainingBatches(split, training, 5, CPU, 0, 1, 0.5).epoch(1, first=1)))
+    later = next(iter(TrainingBatches(split, training, 5, CPU, 0, 1, HALF).epoch(1, first=1)))
     assert torch.equal(torch.cat([batch.pixels for batch in later]), whole[1])
 
 
 def _epoch(split: PixelDataset, training, rank: int, processes: int) -> list:
-    return list(TrainingBatches(split, training, 5, CPU, rank, processes, 0.5).epoch(1))
+    return list(TrainingBatches(split, training, 5, CPU, rank, processes, HALF).epoch(1))
+
+
+def test_frames_come_from_images_of_any_class_and_the_middle_stays():
+    training, split = replace(load_recipe(TINY_RECIPE).training, batch_size=16), surrounded(48)
+    framed = AugmentationRecipe(swap_frame=1.0, frame_width=(0.1, 0.1))
+    pairs = []
+    for (batch,) in TrainingBatches(split, training, 5, CPU, 0, 1, framed).epoch(0):
+        for pixels, label in zip(batch.pixels[:, 0].numpy(), batch.labels, strict=True):
+            side = len(pixels)
+            inner = slice(round(0.1 * side), side - round(0.1 * side))
+            assert any(np.array_equal(pixels[inner, inner], whole[inner, inner]) for whole in split.pixels)
+            frame = {int(value) for value in (*pixels[0], *pixels[-1], *pixels[:, 0], *pixels[:, -1])}
+            assert len(frame) == 1  # all of it from one image
+            pairs.append((int(label), (frame.pop() - 10) % 2))
+    agreeing = np.mean([ours == theirs for ours, theirs in pairs])
+    assert 0.25 < agreeing < 0.75
 
 
 def test_images_that_are_shown_as_they_are_keep_their_surroundings():
     split = surrounded(60)
     split.labels[:] = torch.arange(60) % 3 == 0  # "oversample" shows originals once, and copies of the smaller class
     training = replace(load_recipe(TINY_RECIPE).training, batch_size=16, class_balance="oversample")
-    for (batch,) in TrainingBatches(split, training, 5, CPU, 0, 1, 1.0).epoch(0):
+    for (batch,) in TrainingBatches(split, training, 5, CPU, 0, 1, SWAPPED).epoch(0):
         for pixels, augmented in zip(batch.pixels[:, 0], batch.augmented, strict=True):
             assert augmented or any(np.array_equal(pixels, own) for own in split.pixels)
 
 
 def test_surroundings_cannot_be_swapped_without_masks():
     with pytest.raises(UsageError, match="need lung masks"):
-        TrainingBatches(numbered(10, np.arange(10) % 2), load_recipe(TINY_RECIPE).training, 0, CPU, 0, 1, 0.5)
+        TrainingBatches(numbered(10, np.arange(10) % 2), load_recipe(TINY_RECIPE).training, 0, CPU, 0, 1, HALF)
     blind = surrounded(10)
     blind.lungs[:] = 255
     with pytest.raises(UsageError, match="need lung masks"):
