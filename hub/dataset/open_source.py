@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from space.errors import ChestXrayError, UsageError, first_line
-from space.imaging.archives import Folder, Source, Zip, is_zip
+from space.imaging.archives import Folder, Source, Zip, is_zip, refuse_other_archives
 
 
 def open_source(source: str) -> Source:
@@ -13,7 +13,7 @@ def open_source(source: str) -> Source:
         source: A folder, a .zip file, or `kaggle:owner/name`; `kaggle:competitions/name` for a competition's data.
 
     Raises:
-        UsageError: There is no such thing, or kagglehub is not installed.
+        UsageError: There is no such thing, it is an archive of another kind, or kagglehub is not installed.
         ChestXrayError: The zip is damaged or hostile, or Kaggle did not deliver the dataset.
     """
     if source.startswith("kaggle:"):
@@ -22,6 +22,7 @@ def open_source(source: str) -> Source:
     path = Path(source)
     if path.is_dir():
         return Folder(path)
+    refuse_other_archives(path)
     if not is_zip(path):
         raise UsageError(f"{source} is neither a folder nor a zip. Give one of these, or kaggle:OWNER/NAME.")
     return Zip(path)

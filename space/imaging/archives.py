@@ -11,12 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from space.errors import ErrorCode, XrayError, first_line, too_large, unreadable
+from space.errors import ErrorCode, UsageError, XrayError, first_line, too_large, unreadable
 from space.imaging.xray import Limits
 
 # A file, its bytes, or what reads its bytes when they are wanted (a member of a zip).
 ImageFile = Path | bytes | Callable[[], bytes]
 JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
+# What other archives begin with (tar: what is before byte 262), and how to unpack them.
+OTHER_ARCHIVES = {
+    b"7z\xbc\xaf\x27\x1c": ("7z", "7z x"), b"Rar!\x1a\x07": ("RAR", "unrar x"), b"ustar": ("tar", "tar xf"),
+    b"\x1f\x8b\x08": ("compressed tar", "tar xf"), b"BZh": ("compressed tar", "tar xf"),
+    b"\xfd7zXZ\x00": ("compressed tar", "tar xf"),
+}  # fmt: skip
 # What zipfile raises on damaged archives and members.
 DAMAGE = (
     zipfile.BadZipFile,
@@ -136,12 +142,13 @@ class Zip:
             raise self._refused(f"it unpacks to {total:,} bytes; at most {most:,} are allowed for its size")
         files: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
-            if why := _hostile(info):
+            path = info.filename.replace("\\", "/")  # Windows tools write backslashes
+            if why := _hostile(info, path):
                 raise self._refused(f"its entry {info.filename[:80]!r} {why}")
-            parts = [part for part in PurePosixPath(info.filename).parts if part != "."]
-            if not parts or info.is_dir() or any(map(_is_junk, parts)):  # `is_dir` fails on an empty name
+            parts = [part for part in PurePosixPath(path).parts if part != "."]
+            if not parts or path.endswith("/") or any(map(_is_junk, parts)):
                 continue
-            name = posixpath.normpath(info.filename)
+            name = posixpath.normpath(path)
             if name in files:
                 raise self._refused(f"it holds {name[:80]!r} more than once")
             files[name] = info
@@ -182,6 +189,22 @@ def is_zip(path: Path) -> bool:
         return path.suffix.lower() == ".zip" or file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
+def refuse_other_archives(path: Path) -> None:
+    """Say how to unpack an archive that is not a zip; whatever else a file is passes.
+
+    Raises:
+        UsageError: It begins like a 7z, RAR or tar archive, or like a compressed file.
+    """
+    with path.open("rb") as file:
+        start = file.read(262)
+    for signature, (kind, command) in OTHER_ARCHIVES.items():
+        if start.startswith(signature) or start.endswith(signature):
+            raise UsageError(
+                f"{path} is a {kind} archive, and of archives only zips are read. Unpack it ({command} {path.name}) "
+                "and give the folder."
+            )
+
+
 def _is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
@@ -201,10 +224,9 @@ def _bounded(data: bytes, limit: int) -> bytes:
     return data
 
 
-def _hostile(info: zipfile.ZipInfo) -> str | None:
-    """What is wrong with an entry of a zip, or None."""
-    name = info.filename
-    if name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/"):
+def _hostile(info: zipfile.ZipInfo, path: str) -> str | None:
+    """What is wrong with an entry of a zip, or None; `path` is its path with "/" between folders."""
+    if path.startswith("/") or path[1:2] == ":" or ".." in path.split("/"):
         return "has a path that may lead out of the folder"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "is a link"

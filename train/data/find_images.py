@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from space.errors import UsageError, check_local
-from space.imaging.archives import Folder, ImageFile, Source, Zip, is_zip
+from space.imaging.archives import Folder, ImageFile, Source, Zip, is_zip, refuse_other_archives
 
 if TYPE_CHECKING:  # takes seconds to import, and only datasets need it
     import datasets
@@ -63,7 +63,7 @@ def find_images(source: str, labels: Collection[str]) -> Iterator[tuple[int, Ite
         How many there are, and the images: those of a dataset in its order, others sorted by path.
 
     Raises:
-        UsageError: There is no such source, or no image in it.
+        UsageError: There is no such source, no image in it, or it is an archive of another kind.
         XrayError: The zip is damaged or hostile.
     """
     path = Path(source)
@@ -73,6 +73,7 @@ def find_images(source: str, labels: Collection[str]) -> Iterator[tuple[int, Ite
         elif path.is_file() and is_zip(path):
             images = _inside(opened.enter_context(closing(Zip(path))), labels, "")
         elif path.is_file():
+            refuse_other_archives(path)
             images = _files(path.parent, [path.name], labels)
         elif MAGIC.search(source) and not path.exists():
             images = _matches(path, labels)

@@ -21,11 +21,13 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path):
     [
         ("nowhere", 2, "does not exist"),
         ("notes.txt", 2, "neither a folder nor a zip"),
+        ("set.7z", 2, "Unpack it (7z x set.7z)"),
         ("broken.zip", 1, "download it again"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_with_a_source(tmp_path, source, code, says):
     (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "set.7z").write_bytes(b"7z\xbc\xaf\x27\x1c")
     (tmp_path / "broken.zip").write_text("no zip")
     done = call(main, tmp_path / source, "--output", tmp_path / "out")
     assert done.returncode == code

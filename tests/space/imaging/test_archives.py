@@ -1,6 +1,9 @@
 """Folders and zips: what is listed, what is read, what is refused."""
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import stat
 import struct
@@ -13,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from space.errors import ErrorCode, XrayError
-from space.imaging.archives import UPLOAD_METHODS, Folder, Zip, ZipLimits
+from space.errors import ErrorCode, UsageError, XrayError
+from space.imaging.archives import UPLOAD_METHODS, Folder, Zip, ZipLimits, refuse_other_archives
 from tests.phantoms import write_images
 
 FROM_STRANGERS = ZipLimits(methods=UPLOAD_METHODS)
@@ -57,6 +60,32 @@ def test_paths_in_zips_are_normalised(tmp_path):
         Zip(write_zip(tmp_path / "y.zip", {"a/1.png": b"1", "./a/1.png": b"2"}))
 
 
+def test_backslashes_of_windows_tools_are_folders(tmp_path):
+    names = {"train\\": b"", "train\\A\\1.png": b"1", "train\\A\\.hidden\\2.png": b"2", "train/B/3.png": b"3"}
+    archive = Zip(write_zip(tmp_path / "x.zip", names))
+    assert {name: archive.read(name) for name in archive.sizes} == {"train/A/1.png": b"1", "train/B/3.png": b"3"}
+    with pytest.raises(XrayError, match="more than once"):
+        Zip(write_zip(tmp_path / "y.zip", {"a/1.png": b"1", "a\\1.png": b"2"}))
+
+
+@pytest.mark.parametrize(
+    ("data", "command"),
+    [
+        (b"7z\xbc\xaf\x27\x1c\0\4", "7z x data"),
+        (b"Rar!\x1a\x07\x01\0", "unrar x data"),
+        (bytes(257) + b"ustar\0" + b"00" + bytes(300), "tar xf data"),
+        (gzip.compress(b"data"), "tar xf data"),
+        (lzma.compress(b"data"), "tar xf data"),
+        (bz2.compress(b"data"), "tar xf data"),
+    ],
+)
+def test_other_archives_are_refused_with_how_to_unpack_them(tmp_path, data, command):
+    (tmp_path / "data").write_bytes(data)
+    with pytest.raises(UsageError, match=rf"\({command}\) and give the folder"):
+        refuse_other_archives(tmp_path / "data")
+    refuse_other_archives(write_zip(tmp_path / "x.zip", {"a.png": b"data"}))
+
+
 def test_a_damaged_lzma_member_is_damage(tmp_path):
     path = write_zip(tmp_path / "x.zip", {"a.png": os.urandom(3000)}, compression=zipfile.ZIP_LZMA)
     data = bytearray(path.read_bytes())
@@ -94,7 +123,8 @@ def test_a_file_that_is_gone_or_too_large_is_named_as_such(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../up.png", "a/../../up.png", "/etc/up.png", "C:/up.png", "a\\..\\..\\up.png", "\\\\host\\up.png"]
+    "name",
+    ["../up.png", "a/../../up.png", "/etc/up.png", "C:/up.png", "a\\..\\..\\up.png", "\\\\host\\up.png", "C:\\up.png"],
 )
 def test_zips_with_paths_that_lead_out_are_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
