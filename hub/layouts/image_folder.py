@@ -137,17 +137,16 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
         if METADATA not in tree.files.get(folder, ()):
             continue
         where = join(folder, METADATA)
-        rows = read_table(source, where)
-        if rows is None:
-            raise UsageError(f"{where} cannot be read as UTF-8 CSV with a header line.")
-        header = [PATIENT_NAMES.get(name.strip().lower(), name.strip().lower()) for name in rows[0]] if rows else []
+        read = read_table(source, where)
+        header = [PATIENT_NAMES.get(name.lower(), name.lower()) for name in read.header]
         if "file_name" not in header:
             raise UsageError(
-                f"{where} needs a column file_name. Other columns that are used: {', '.join(sorted(USED))}."
+                f"{where} needs a column file_name. It was read as {read.reading}. Other columns that are used: "
+                f"{', '.join(sorted(USED))}."
             )
         if unused := sorted(set(header) - USED - {"file_name"}):
             print(f"note: {where}: ignored columns: {', '.join(unused)}; used: file_name, {', '.join(sorted(USED))}")
-        for row in (dict(zip(header, (cell.strip() for cell in cells), strict=False)) for cells in rows[1:] if cells):
+        for row in (dict(zip(header, (cell.strip() for cell in cells), strict=False)) for cells in read.rows if cells):
             file_name = row.get("file_name", "")
             name = posixpath.normpath(join(folder, file_name))
             if name not in source.sizes:

@@ -64,17 +64,17 @@ class RsnaPneumonia(Layout):
             UsageError: A table cannot be read, or names a class that is not one of the three.
         """
         classes: dict[str, str] = {}
-        for table in self._tables(tree, root):
-            header, *rows = read_table(source, table) or [[]]
-            if not {"patientId", "class"} <= set(header):
-                raise UsageError(f"{table} cannot be read as a CSV with the columns patientId and class.")
-            for row in (dict(zip(header, cells, strict=False)) for cells in rows if cells):
-                name, label = row.get("patientId"), row.get("class")
+        for name in self._tables(tree, root):
+            table = read_table(source, name)
+            if not {"patientId", "class"} <= set(table.header):
+                raise UsageError(f"{name} needs the columns patientId and class. It was read as {table.reading}.")
+            for row in (dict(zip(table.header, cells, strict=False)) for cells in table.rows if cells):
+                image, label = row.get("patientId"), row.get("class")
                 if label not in self.labels:
                     allowed = ", ".join(self.labels)
-                    raise UsageError(f"{table} gives {name} the class {label}, which is unknown. Allowed: {allowed}.")
-                if classes.setdefault(name, label) != label:
-                    raise UsageError(f"{table} gives {name} two classes.")
+                    raise UsageError(f"{name} gives {image} the class {label}, which is unknown. Allowed: {allowed}.")
+                if classes.setdefault(image, label) != label:
+                    raise UsageError(f"{name} gives {image} two classes.")
         names = (name for child in tree.children(root) for name in tree.images(join(root, child)))
         stems = ((name, PurePosixPath(name).stem) for name in names)
         boxes = self._boxes(source, tree, root)

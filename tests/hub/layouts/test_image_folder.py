@@ -50,7 +50,8 @@ def test_flat_images_with_labels_from_metadata_csv(tmp_path):
         ("file_name\nill/9.png\n", "ill/9.png"),
         ("label,file_name\nill\n", "names '', which does not exist"),
         ("file_name,split\nill/1.png,holdout\n", "holdout"),
-        (b"\xff\xfe\x00", "UTF-8"),
+        (b"\xff\xfe\x00", "cannot be read as a table"),
+        ("file_name|label\nill/1.png|x\n", "needs a column file_name. It was read as UTF-8 with commas"),
         ("file_name,patient\nill/1.png,Ann\nill/1.png,Ben\n", "two different rows"),
     ],
 )

@@ -1,31 +1,44 @@
 """Tables that lie beside the images of a source."""
 
+import csv
+
 import pytest
 
 from hub.layouts.tables import read_boxes, read_table
 from space.errors import UsageError
 from space.imaging.archives import Folder
 
+ROWS = [["file_name", "patient"], ["ill/1.png", "Иванова, Анна"]]
 
-@pytest.mark.parametrize(
-    ("content", "rows"),
-    [
-        (b'a,b\n1,"x,y"\n', [["a", "b"], ["1", "x,y"]]),
-        (b"\xef\xbb\xbfa,b\r\n", [["a", "b"]]),  # as Excel writes it
-        (b"", []),
-        (b"\xff\xfe\x00", None),
-    ],
-)
-def test_a_table_is_its_rows_or_none(tmp_path, content, rows):
-    (tmp_path / "x.csv").write_bytes(content)
-    assert read_table(Folder(tmp_path), "x.csv") == rows
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1251"])
+def test_tables_of_spreadsheets_are_read_in_every_encoding_with_every_delimiter(tmp_path, capsys, delimiter, encoding):
+    with (tmp_path / "x.csv").open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(ROWS)
+    table = read_table(Folder(tmp_path), "x.csv")
+    assert [table.header, *table.rows] == ROWS
+    assert ("was read as cp1251" in capsys.readouterr().out) == (encoding == "cp1251")
+
+
+def test_western_letters_alone_are_cp1252(tmp_path):
+    (tmp_path / "x.csv").write_bytes("a;b\rMüller;Noël\r".encode("cp1252"))  # with line ends of old Macs
+    assert read_table(Folder(tmp_path), "x.csv").rows == [["Müller", "Noël"]]
+
+
+def test_an_empty_table_has_no_columns_and_a_damaged_one_is_an_error(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"")
+    assert read_table(Folder(tmp_path), "x.csv").header == []
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match=r"x\.csv cannot be read as a table: 'utf-16.* Save it as CSV in UTF-8"):
+        read_table(Folder(tmp_path), "x.csv")
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("image,x,y,width\n", "no height"),
-        ("name,x,y,width,height\n", "no image"),
+        ("image,x,y,width\n", "no height.*UTF-8 with commas"),
+        ("name;x;y;width;height\n", "no image.*UTF-8 with semicolons"),
         ("", "no image"),
         ("image,x,y,width,height\na.png,1,2,3,4\na.png,1,2,3\n", "line 3: 1, 2, 3,  is no box"),
         ("image,x,y,width,height\na.png,1,2,3,four\n", "line 2: 1, 2, 3, four is no box"),
