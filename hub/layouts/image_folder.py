@@ -1,12 +1,14 @@
 """Any `[split/]class/image` tree: a hospital's own folder, or a Kaggle set that has no layout here."""
 
 import posixpath
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
 from hub.layouts.base import Box, Layout, Record, Tree, join, printable, relative
-from hub.layouts.tables import read_boxes, read_table
+from hub.layouts.tables import Table, read_boxes, read_table
 from space.errors import UsageError
 from space.imaging.archives import Source
 
@@ -17,7 +19,12 @@ SPLIT_ALIASES = {
 }  # fmt: skip
 METADATA = "metadata.csv"
 BOXES = ("boxes.csv", "opacity_boxes.csv")
-PATIENT_NAMES = dict.fromkeys(("patient_id", "patientid", "subject", "subject_id"), "patient")
+PATIENT_NAMES = ("patient", "patient_id", "patientid", "subject", "subject_id")  # of several, the first that is filled
+# Names that a key of patients may have, unless they state a property of the patient.
+PATIENT_LIKE = re.compile(
+    r"(?!.*(age|sex|gender|birth|born|weight|height|size|position|orient))"
+    r".*(patient|subject|participant|person|individual|case|mrn|study.?id)|^p?id$"
+)
 
 
 class ImageFolder(Layout):
@@ -138,14 +145,20 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
             continue
         where = join(folder, METADATA)
         read = read_table(source, where)
-        header = [PATIENT_NAMES.get(name.lower(), name.lower()) for name in read.header]
+        header = _columns(where, read)
         if "file_name" not in header:
             raise UsageError(
                 f"{where} needs a column file_name. It was read as {read.reading}. Other columns that are used: "
                 f"{', '.join(sorted(USED))}."
             )
-        if unused := sorted(set(header) - USED - {"file_name"}):
+        unused = sorted(set(header) - USED - {"file_name", ""})
+        if unused:
             print(f"note: {where}: ignored columns: {', '.join(unused)}; used: file_name, {', '.join(sorted(USED))}")
+        for name in filter(PATIENT_LIKE.search, unused):
+            print(
+                f"warning: {where}: the column {name} may name patients, and is not used. If it does, call it "
+                "`patient`, or one person's images may be in several splits"
+            )
         for row in (dict(zip(header, (cell.strip() for cell in cells), strict=False)) for cells in read.rows if cells):
             file_name = row.get("file_name", "")
             name = posixpath.normpath(join(folder, file_name))
@@ -155,6 +168,21 @@ def _metadata(source: Source, tree: Tree, root: str) -> dict[str, dict[str, str]
             if table.setdefault(relative(name, root), cells_used) != cells_used:
                 raise UsageError(f"{where} has two different rows for {file_name!r}.")
     return table
+
+
+def _columns(where: str, table: Table) -> list[str]:
+    """The names of a table's columns, in lower case; the one that names patients is called `patient`, empty ones "".
+
+    Raises:
+        UsageError: Two have one name.
+    """
+    names = [name.lower() for name in table.header]
+    if twice := [name for name, n in Counter(filter(None, names)).items() if n > 1]:
+        raise UsageError(f"{where} has more than one column {twice[0]}. Delete or rename all but one.")
+    filled = {names[place] for row in table.rows for place, cell in enumerate(row[: len(names)]) if cell.strip()}
+    keys = [name for name in PATIENT_NAMES if name in names and name in filled]
+    empty = set(PATIENT_NAMES) - set(keys)
+    return ["patient" if name in keys[:1] else "" if name in empty else name for name in names]
 
 
 def _boxes(source: Source, tree: Tree, root: str) -> dict[str, list[Box]]:

@@ -48,6 +48,7 @@ def test_flat_images_with_labels_from_metadata_csv(tmp_path):
     [
         ("name,label\nill/1.png,x\n", "needs a column file_name"),
         ("file_name\nill/9.png\n", "ill/9.png"),
+        ("file_name,label,Label\nill/1.png,x,\n", "more than one column label"),
         ("label,file_name\nill\n", "names '', which does not exist"),
         ("file_name,split\nill/1.png,holdout\n", "holdout"),
         (b"\xff\xfe\x00", "cannot be read as a table"),
@@ -95,6 +96,25 @@ def test_headers_of_metadata_csv_are_read_generously_and_the_rest_is_named(tmp_p
     (tmp_path / "metadata.csv").write_text("File_Name, Patient_ID ,born\n./ill/1.png,Ann,1980\n")
     assert read(tmp_path)[1][0].patient == "Ann"
     assert "ignored columns: born" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "patient", "unused"),
+    [
+        ("patient,patient_id", "Ann,", "Ann", []),
+        ("patient_id,patient", "Ann,", "Ann", []),
+        ("subject_id,patient", "7,Ann", "Ann", ["subject_id"]),
+        ("Case No,MRN,Patient Age", "7,8,9", None, ["case no", "mrn"]),
+    ],
+)
+def test_the_filled_patient_column_counts_and_others_that_may_name_patients_are_named(
+    tmp_path, capsys, header, row, patient, unused
+):
+    write_images(tmp_path, "ill/1.png", "well/2.png")
+    (tmp_path / "metadata.csv").write_text(f"file_name,{header}\nwell/2.png\nill/1.png,{row}\n")
+    assert read(tmp_path)[1][0].patient == patient
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert [line.split("the column ")[1].split(" may name patients")[0] for line in warnings] == unused
 
 
 def test_boxes_of_images_come_from_boxes_csv(tmp_path):
