@@ -16,7 +16,7 @@ from hub.dataset.image_summary import AuditedImage
 from hub.dataset.open_source import open_source
 from hub.dataset.parquet_writer import features_of, write_split
 from hub.dataset.rows import MaskFolder, RowMaker, shown_images
-from hub.dataset.source_images import Listing, SourceImages, list_images, read_images
+from hub.dataset.source_images import NO_IMAGE, Listing, SourceImages, list_images, read_images
 from hub.dataset.splits import Fractions, SplitAssignment, assign_splits
 from hub.layouts.registry import check_layout
 from space.errors import UsageError, XrayError
@@ -93,7 +93,7 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
     maker = RowMaker(opened, features, options.size, masks)
     with written_whole(output) as folder:
         _write_rows(folder, maker, images, options.workers)
-        _write_quarantine(folder, read.unreadable + maker.bad_masks)
+        _write_quarantine(folder, read.unreadable + maker.bad_masks, listing.left_out)
         made = _conversion(listing, read, assigned, maker, options, private)
         report = audit(images, copies, made, full=options.audit) | {"looked_at": "source"}
         report |= {"with_samples": options.with_samples} if options.audit else {}
@@ -122,11 +122,14 @@ def _write_rows(folder: Path, maker: RowMaker, images: Sequence[AuditedImage], w
             write_split(folder / "data", split, rows, maker.features, workers, bar)
 
 
-def _write_quarantine(folder: Path, unreadable: list[tuple[str, XrayError]]) -> None:
+def _write_quarantine(
+    folder: Path, unreadable: list[tuple[str, XrayError]], left_out: list[tuple[str, str, str]]
+) -> None:
+    rows = [(name, error.code, str(error)) for name, error in unreadable] + left_out
     with (folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["path", "code", "sentence"])
-        table.writerows([csv_safe(name, "./"), error.code, csv_safe(str(error))] for name, error in unreadable)
+        table.writerows([csv_safe(name, "./"), code, csv_safe(sentence)] for name, code, sentence in rows)
 
 
 def _conversion(
@@ -154,6 +157,7 @@ def _conversion(
         masks=maker.mask_counts,
         boxes=maker.box_count,
         outside_layout=listing.outside,
+        not_images=sum(code == NO_IMAGE for _, code, _ in listing.left_out),
         names_hidden=private and not options.keep_names,
         names_kept=private and options.keep_names,
     )

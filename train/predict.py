@@ -192,8 +192,9 @@ def parse_args() -> argparse.Namespace:
         description="Classify chest X-rays into a CSV file with the columns source, split, patient, label, predicted "
         "(the most probable class), prob:<class> for each class, decision (at the model's operating point), guard "
         "(why an image does not look like a frontal chest X-ray) and error.",
-        epilog="In a folder or zip, files ending in .png, .jpg, .jpeg and .dcm are taken; a pattern takes files of "
-        "any name. If an image's folder has the name of a class of the model, that class is its label. A file that "
+        epilog="PNG, JPEG, DICOM, TIFF, BMP and WebP are read. In a folder or zip, images are told by their names, or "
+        "by their first bytes (DICOM without an ending), and other files are left out; a pattern takes any file. "
+        "If an image's folder has the name of a class of the model, that class is its label. A file that "
         "cannot be read becomes a row with an error. Text that a spreadsheet would compute (=, +, -, @) is written "
         "with ./ or ' before it, and invisible characters as escapes.",
     )

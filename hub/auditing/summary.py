@@ -21,8 +21,13 @@ def summarise_conversion(output: Path, report: dict) -> str:
         done = "kept, although" if facts["leaks_kept"] else "dropped, because"
         lines.append(f"{done} the test split holds them too: {reasons}")
     lines += [f"{column}: {n:,} images have one" for column, n in facts["masks"].items() if n]
-    if facts["outside_layout"]:
-        lines.append(f"left out: {facts['outside_layout']:,} image files outside the layout")
+    left_out = {
+        "image files outside the layout": facts["outside_layout"],
+        "files that are not images": facts["not_images"],
+    }
+    if any(left_out.values()):
+        counted = " and ".join(f"{n:,} {what}" for what, n in left_out.items() if n)
+        lines.append(f"left out: {counted}, listed in quarantine.csv")
     if facts["shared_keys"]:
         lines.append(
             f"note: {facts['shared_keys']:,} loose patient keys occur both in test and elsewhere; this does not prove "

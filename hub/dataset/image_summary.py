@@ -23,7 +23,7 @@ class ImageSummary:
 
     Attributes:
         fingerprint: What finds its copies.
-        format: "JPEG", "PNG" or "DICOM".
+        format: As `Xray.format`.
         channels: Channels of the stored pixels.
         histogram: (32,) share of pixels by brightness, sums to 1.
         storable: An 8-bit JPEG or PNG file in upright orientation: its coded pixels can be stored as they are.

@@ -9,9 +9,10 @@ from datasets import Features, Image
 from hub.dataset.image_summary import AuditedImage
 from hub.dataset.parquet_writer import Row
 from hub.dataset.strip_metadata import stored
-from hub.layouts.base import IMAGE_SUFFIXES, Layout, Record, printable
+from hub.layouts.base import Layout, Record, printable
 from space.errors import UsageError, XrayError
 from space.imaging.archives import Folder, Source
+from space.imaging.kinds import has_image_suffix, is_image
 
 # Where a mask is: a source, and the path inside it.
 MaskFile = tuple[Source, str]
@@ -32,7 +33,7 @@ class MaskFolder:
         if not path.is_dir():
             raise UsageError(f"--masks {path} is not a folder.")
         self._folder = Folder(path)
-        files = (name for name in self._folder.sizes if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
+        files = (name for name in self._folder.sizes if is_image(self._folder, name))
         by_stem = {_stem(file): file for file in files}
         # By the image's own path, which stays when the dataset hides its name.
         self._masks = {r.name: by_stem[_stem(r.source)] for r in records if _stem(r.source) in by_stem}
@@ -163,5 +164,5 @@ def shown_images(images: Sequence[AuditedImage], layout: Layout, hide_names: boo
 
 
 def _stem(path: str) -> str:
-    """A path without its ending."""
-    return str(PurePosixPath(path).with_suffix(""))
+    """A path without the ending that names of images have; in 1.2.840.7, a DICOM file, the last number is none."""
+    return str(PurePosixPath(path).with_suffix("")) if has_image_suffix(path) else path

@@ -8,13 +8,14 @@ from PIL import Image
 
 from hub.dataset.image_summary import AuditedImage, ImageSummary, summarise_images
 from hub.dataset.relabel import apply_map
-from hub.layouts.base import Layout, Record
+from hub.layouts.base import Layout, Record, Tree
 from hub.layouts.registry import recognise
 from space.errors import ChestXrayError, XrayError
 from space.imaging.archives import Source
 from space.imaging.xray import read_xray
 
 MOST_BAD = 0.05
+OUTSIDE, NO_IMAGE = "outside_layout", "no_image"  # why files are left out
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Listing:
         layout: How they are laid out.
         records: The images of the classes that are kept.
         labels: {class: its meaning}, in the order of the dataset's indices.
-        outside: Image files that lie outside the layout.
+        outside: Number of image files that lie outside the layout.
+        left_out: (path, code, why) of every file that is not used.
     """
 
     source: Source
@@ -34,6 +36,19 @@ class Listing:
     records: list[Record]
     labels: dict[str, str]
     outside: int
+    left_out: list[tuple[str, str, str]]
+
+
+class _Watched:
+    """A source that remembers which of its files were read: the tables of its layout."""
+
+    def __init__(self, source: Source):
+        self._source, self.names_read = source, set()
+        self.title, self.sizes = source.title, source.sizes
+
+    def read(self, name: str, *limit: int) -> bytes:
+        self.names_read.add(name)
+        return self._source.read(name, *limit)
 
 
 @dataclass(frozen=True)
@@ -66,10 +81,26 @@ def list_images(source: Source, layout_name: str | None, label_map: dict[str, st
     """
     layout, root, tree = recognise(source, layout_name)
     print(f"{source.title}: layout {layout.name}{root and f', in {root}'}")
-    records = layout.records(source, tree, root)
+    watched = _Watched(source)
+    records = layout.records(watched, tree, root)
     outside = sum(len(tree.images(folder)) for folder in tree.folders) - len(records)
     kept, labels = apply_map(records, layout, label_map)
-    return Listing(source, layout, kept, labels, outside)
+    return Listing(source, layout, kept, labels, outside, _left_out(tree, records, kept, watched.names_read))
+
+
+def _left_out(tree: Tree, records: list[Record], kept: list[Record], tables: set[str]) -> list[tuple[str, str, str]]:
+    """(path, code, why) of the files that are neither images of the dataset, nor masks, nor tables."""
+    used = {record.name for record in kept} | {mask for record in records for mask in record.masks.values()} | tables
+    labels = {record.name: record.label for record in records}
+    rows = []
+    for name in sorted(tree.is_image.keys() - used):
+        if name in labels:
+            rows.append((name, "dropped_class", f"Its class {labels[name]} is dropped by --labels."))
+        elif tree.is_image[name]:
+            rows.append((name, OUTSIDE, "It lies outside the layout, has no class, or is a mask without an image."))
+        else:
+            rows.append((name, NO_IMAGE, "It is not an image."))
+    return rows
 
 
 def read_images(listing: Listing, workers: int | None, allow_bad: bool) -> SourceImages:

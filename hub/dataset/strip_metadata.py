@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from space.imaging.xray import Xray, read_xray
+from space.imaging.xray import FORMATS, Xray, read_xray
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # {colour type: {chunk that its pixels need: most bytes that it can honestly have}}
@@ -57,8 +57,8 @@ def stored(
 
 def _mask_values(data: bytes, xray: Xray) -> Image.Image:
     """A mask's values, mode "L": those of a deep file are no intensities, and not scaled where they fit 8 bits."""
-    if xray.format == "PNG" and xray.mode.startswith("I"):
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+    if xray.mode.startswith("I"):
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             values = np.asarray(image)
         if values.max() <= 255:
             return Image.fromarray(values.astype(np.uint8))

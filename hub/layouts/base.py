@@ -5,14 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from posixpath import splitext
 from typing import ClassVar
 
 from space.imaging.archives import Source
+from space.imaging.kinds import is_image
 
-IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm"}
-# Listed as images too, so that they end in quarantine and are not overlooked.
-UNREAD_SUFFIXES = {".bmp", ".gif", ".tif", ".tiff", ".webp", ".dicom"}
 _MASK_FOLDER = re.compile(r"(^|(?<!without)(?<!no)[ _-])masks?($|[ _-])", re.IGNORECASE)
 
 
@@ -54,9 +51,11 @@ class Tree:
         files: {folder, "" for the top: its files' names}, in order.
         folders: All folders, also those that hold folders alone.
         named: {name without path: folders of that name}.
+        is_image: {path: whether the file is an image, by its name or its first bytes}.
     """
 
     def __init__(self, source: Source):
+        self.is_image = {name: is_image(source, name) for name in source.sizes}
         self.files: dict[str, list[str]] = {}
         for name in source.sizes:
             folder, _, file = name.rpartition("/")
@@ -73,8 +72,8 @@ class Tree:
         """Paths of the images directly in a folder; none for folders of masks."""
         if any(_MASK_FOLDER.search(part) for part in folder.split("/")):
             return []
-        names = self.files.get(folder, ())
-        return [join(folder, name) for name in names if splitext(name)[1].lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES]
+        names = (join(folder, name) for name in self.files.get(folder, ()))
+        return [name for name in names if self.is_image[name]]
 
     def below(self, folder: str) -> list[str]:
         """The folder itself and all folders below it, in order."""

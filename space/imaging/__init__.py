@@ -1,4 +1,4 @@
-"""Files in, one clean 8-bit grayscale radiograph out: PNG, JPEG, DICOM, and the archives that they lie in.
+"""Files in, one clean 8-bit grayscale radiograph out: PNG, JPEG, TIFF, BMP, WebP, DICOM, and archives of them.
 
 May import: space.
 """

@@ -95,6 +95,14 @@ class Folder:
         except OSError as error:
             raise unreadable(error) from None
 
+    def head(self, name: str, size: int) -> bytes:
+        """The first `size` bytes of one file, or b"" where it cannot be read."""
+        try:
+            with (self.root / name).open("rb") as file:
+                return file.read(size)
+        except OSError:
+            return b""
+
 
 class Zip:
     """The files inside a zip, read in place by any number of threads; nothing is ever unpacked to disk.
@@ -174,6 +182,16 @@ class Zip:
                 return _bounded(member.read(limit + 1), limit)
         except DAMAGE as error:
             raise XrayError(ErrorCode.DAMAGED, f"The file cannot be unpacked: {first_line(error)}") from None
+
+    def head(self, name: str, size: int) -> bytes:
+        """The first `size` bytes of one file, or b"" where it cannot be read."""
+        try:
+            with self._lock:
+                member = self._archive.open(self._entries[name])
+            with member:
+                return member.read(size)
+        except DAMAGE:
+            return b""
 
     def close(self) -> None:
         """Close the zip; it cannot be read any more."""

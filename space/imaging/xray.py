@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from space.errors import ErrorCode, XrayError, too_large, too_many_pixels, unreadable
 from space.imaging.gray_levels import SCALED, scale_to_8_bit
@@ -19,7 +19,9 @@ from space.imaging.jpeg_scans import check_scans
 
 # Part of every cache key of decoded pixels: count it up whenever `read_xray` gives other pixels for the same file.
 READER_VERSION = 2
-FORMATS = ("JPEG", "PNG")
+# What is read of strangers' files, and of one's own: fewer decoders are exposed to the web.
+WEB_FORMATS = ("JPEG", "PNG")
+FORMATS = (*WEB_FORMATS, "TIFF", "BMP", "WEBP")
 # What Pillow raises on damaged files, EXIF blocks included.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error)
 UNKNOWN = "This file is not an image that can be read. Use a PNG, JPEG or DICOM file."
@@ -35,6 +37,7 @@ TURNS = {
 SIDEWAYS = {TURNS[5], TURNS[6], TURNS[7], TURNS[8]}
 PNG_DEPTH, PNG_COLOUR_TYPE = 24, 25  # where a PNG file's header states bits per channel, and its channels
 RGB, GRAY_WITH_ALPHA = 2, 4  # colour types
+BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF tags
 STORABLE_MODES = {"L", "LA", "RGB", "RGBA", "P"}
 
 
@@ -45,10 +48,12 @@ class Limits:
     Attributes:
         max_bytes: Largest file, in bytes.
         max_pixels: Largest width x height, in pixels, as the file's header states it.
+        formats: Pillow's names of the formats that are read besides DICOM.
     """
 
     max_bytes: int = 64 * 2**20
     max_pixels: int = 40_000_000
+    formats: tuple[str, ...] = FORMATS
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Xray:
         image: Grayscale image, mode "L", 8 bit, upright.
         steps: What was done to the stored pixels, in order, as short phrases (empty: nothing).
         size: Width and height of the upright image as stored, in pixels; with `at_least`, `image` may be smaller.
-        format: "JPEG", "PNG" or "DICOM".
+        format: "JPEG", "PNG", "TIFF", "BMP", "WEBP" or "DICOM".
         mode: Pillow's mode of the stored pixels ("L", "RGB", "I;16", …); "DICOM" for DICOM files.
         storable: The stored pixels are 8 bits deep, upright, and shown alike by every reader: JPEG or PNG, not CMYK.
         view: View position as a DICOM file states it ("PA", "AP", …), else None.
@@ -100,19 +105,22 @@ def read_xray(
     """
     data = source if isinstance(source, bytes) else _read_file(Path(source), limits)
     _check_size(len(data), limits)
-    if _is_dicom(data):
+    if is_dicom(data):
         from space.imaging.dicom import read_dicom  # pydicom takes a while to import
 
         image, steps, view = read_dicom(data, limits.max_pixels)
         return Xray(image, tuple(steps), image.size, "DICOM", "DICOM", view=view)
-    return _read_png_or_jpeg(data, limits, strict, at_least)
+    return _read_image(data, limits, strict, at_least)
 
 
-def _read_png_or_jpeg(data: bytes, limits: Limits, strict: bool, at_least: int | None) -> Xray:
+def _read_image(data: bytes, limits: Limits, strict: bool, at_least: int | None) -> Xray:
     opened = _open(data, limits)
     size, mode = opened.size, opened.mode
     try:
         turn = TURNS.get(opened.getexif().get(ORIENTATION, 1))
+        if opened.format == "TIFF":
+            _check_tiff(opened)
+            turn = None  # Pillow turns these itself
         if at_least is not None:
             opened.draft("L", (at_least, at_least))
         opened.load()
@@ -124,22 +132,23 @@ def _read_png_or_jpeg(data: bytes, limits: Limits, strict: bool, at_least: int |
     if turn is not None:
         gray, size = gray.transpose(turn), size[::-1] if turn in SIDEWAYS else size
         steps.append("turned upright (EXIF orientation)")
-    storable = turn is None and mode in STORABLE_MODES and not (opened.format == "PNG" and data[PNG_DEPTH] != 8)
+    storable = turn is None and mode in STORABLE_MODES and opened.format in WEB_FORMATS
+    storable = storable and not (opened.format == "PNG" and data[PNG_DEPTH] != 8)
     return Xray(gray, tuple(steps), size, opened.format, mode, storable)
 
 
-def _is_dicom(data: bytes) -> bool:
+def is_dicom(data: bytes) -> bool:
     """Whether bytes begin like a DICOM file: "DICM" after 128 bytes, or, in old files, an element of group 2 or 8."""
     return data[128:132] == b"DICM" or (data[:2] in (b"\x02\x00", b"\x08\x00") and data[3:4] == b"\x00")
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
-    """Read the header of a PNG or JPEG file and hold it against the limits."""
+    """Read the header of an image file and hold it against the limits."""
     try:
         with warnings.catch_warnings():
-            # Pillow's own bomb warning comes before our limit is checked, and says less than our error does.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(data), formats=FORMATS)
+            # Pillow's warnings, of bombs and of damaged tags, come before our limits and errors, and say less.
+            warnings.simplefilter("ignore")
+            opened = Image.open(io.BytesIO(data), formats=limits.formats)
     except UnidentifiedImageError:
         raise XrayError(ErrorCode.UNKNOWN_FORMAT, UNKNOWN) from None
     except Image.DecompressionBombError:
@@ -150,9 +159,18 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
         raise too_many_pixels(limits.max_pixels, opened.size)
     if opened.format == "JPEG":
         check_scans(data)
-    if getattr(opened, "n_frames", 1) > 1:
+    if getattr(opened, "is_animated", False):
         raise XrayError(ErrorCode.SEVERAL_FRAMES, "The image has several frames. Use a file with a single frame.")
     return opened
+
+
+def _check_tiff(opened: Image.Image) -> None:
+    """Refuse TIFF files of which Pillow would keep only a part of the gray levels."""
+    bits = opened.tag_v2.get(BITS, (1,))
+    if opened.mode == "F" or (max(bits) > 8 and not opened.mode.startswith("I")):
+        raise XrayError(
+            ErrorCode.UNSUPPORTED, "TIFF images of fractions, or of colours of more than 8 bits, are not supported."
+        )
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
@@ -175,7 +193,10 @@ def _check_size(n_bytes: int, limits: Limits) -> None:
 def _to_grayscale(opened: Image.Image, mode: str, data: bytes) -> tuple[Image.Image, list[str]]:
     """Bring a decoded image, stored in `mode`, to mode "L"; returns it with what was done."""
     if opened.mode.startswith("I"):  # I, I;16, I;16B: more than 8 bits a pixel
-        return Image.fromarray(scale_to_8_bit(np.asarray(opened))), [SCALED]
+        gray = Image.fromarray(scale_to_8_bit(np.asarray(opened)))
+        if opened.format == "TIFF" and opened.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts 8 bits alone
+            return ImageOps.invert(gray), [SCALED, "inverted (WhiteIsZero)"]
+        return gray, [SCALED]
     if opened.format == "PNG" and data[PNG_DEPTH] == 16:  # of several channels, whose low bytes Pillow drops
         return _read_16_bit_colour(data), [SCALED]
     # By way of RGB, as `pipeline()` goes, so that both see the same grays whatever the stored mode.

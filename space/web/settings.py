@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from space.errors import UsageError
-from space.imaging.xray import Limits
+from space.imaging.xray import WEB_FORMATS, Limits
 
 PORT = "7860"  # gradio's
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -39,7 +39,7 @@ class Settings:
     @property
     def limits(self) -> Limits:
         """What the reader accepts."""
-        return Limits(self.max_upload_mb * 10**6, self.max_pixels)
+        return Limits(self.max_upload_mb * 10**6, self.max_pixels, WEB_FORMATS)
 
 
 def is_mcp_server(environment: Mapping[str, str] = os.environ) -> bool:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from space.errors import UsageError, check_local
 from space.imaging.archives import Folder, ImageFile, Source, Zip, is_zip, refuse_other_archives
+from space.imaging.kinds import is_image
+from train.common.csv_cells import csv_safe
 
 if TYPE_CHECKING:  # takes seconds to import, and only datasets need it
     import datasets
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
+NAMES_SHOWN = 5
 MAGIC = re.compile(r"[*?\[]")
 KINDS = (
     "a dataset folder made by `python -m hub.convert`, a folder of images, a .zip, an image, a glob pattern in "
@@ -82,8 +84,8 @@ def find_images(source: str, labels: Collection[str]) -> Iterator[tuple[int, Ite
             return
         if not images:
             raise UsageError(
-                f"{source} has no images: no file ends in {', '.join(SUFFIXES)}. To take files of other names, give a "
-                "glob pattern in quotes, for example 'FOLDER/*'."
+                f"{source} has no images: no file is one, by its name or its first bytes. To take files whatever they "
+                "are, give a glob pattern in quotes, for example 'FOLDER/*'."
             )
         yield len(images), images
 
@@ -94,11 +96,16 @@ def _is_dataset(folder: Path) -> bool:
 
 def _inside(source: Source, labels: Collection[str], root: str) -> list[SourceImage]:
     """The images in a folder or zip, in order; `root` is the name of the folder itself."""
-    images = []
+    images, others = [], []
     for name in source.sizes:
-        if name.lower().endswith(SUFFIXES):
+        if is_image(source, name):
             parent = PurePosixPath(root, name).parent.name
             images.append(SourceImage(name, partial(source.read, name), label=parent if parent in labels else ""))
+        else:
+            others.append(csv_safe(name, "./"))
+    if others:
+        more = ", …" if len(others) > NAMES_SHOWN else ""
+        print(f"left out, because they are not images: {len(others):,} files ({', '.join(others[:NAMES_SHOWN])}{more})")
     return images
 
 

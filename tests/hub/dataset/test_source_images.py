@@ -3,11 +3,14 @@
 import csv
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hub.conversion import Options, convert
 from space.errors import ChestXrayError
-from tests.phantoms import write_images
+from tests.phantoms import draw_phantom, write_images
+from tests.space.imaging.test_dicom import dicom_bytes
 
 CLASSES = [f"{c}/{i}.png" for c in ("ill", "well") for i in range(12)]
 
@@ -27,6 +30,27 @@ def test_bad_files_are_quarantined_with_their_reasons(tmp_path):
         "well/empty.png": "empty", "well/text.jpg": "unknown_format", "well/cut.png": "damaged",
         "well/x.dcm": "unknown_format",
     }  # fmt: skip
+
+
+def test_every_file_is_used_or_listed_with_a_reason(tmp_path, capsys):
+    folder = write_images(tmp_path / "in", *CLASSES, "odd/1.png", "masks/ill/1.png")
+    dicom = dicom_bytes(np.asarray(draw_phantom(np.random.default_rng(1), True)))
+    more = {"ill/IMG0001": dicom, "well/CT.IMA": dicom, "ill/readme": b"text", "notes.txt": b"notes"}
+    for name, data in more.items():
+        (folder / name).write_bytes(data)
+    with Image.open(folder / "well" / "1.png") as image:
+        for ending in ("tif", "bmp", "webp"):
+            image.transpose(Image.Transpose.ROTATE_90).save(folder / "well" / f"turned.{ending}", lossless=True)
+    (folder / "metadata.csv").write_text("file_name,view\nill/1.png,PA\n")
+    report = convert(folder, tmp_path / "out", Options(audit=False, labels={"odd": None}))
+    assert report["images"] == 24 + 5
+    with (tmp_path / "out" / "quarantine.csv").open() as file:
+        rows = {row["path"]: row["code"] for row in csv.DictReader(file)}
+    assert rows == {
+        "odd/1.png": "dropped_class", "masks/ill/1.png": "outside_layout", "ill/readme": "no_image",
+        "notes.txt": "no_image",
+    }  # fmt: skip
+    assert "left out: 2 files that are not images, listed in quarantine.csv" in capsys.readouterr().out
 
 
 def test_too_many_bad_files_stop_unless_allowed(tmp_path):

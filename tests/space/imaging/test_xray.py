@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from space.imaging.xray import Limits, XrayError, read_xray
+from space.imaging.xray import WEB_FORMATS, Limits, XrayError, read_xray
 from tests.phantoms import draw_phantom
 
 
@@ -36,6 +36,44 @@ def test_16_bit_is_scaled_by_its_own_range_and_not_clipped():
     assert (pixels.min(), pixels.max()) == (0, 255)
     assert np.array_equal(pixels, np.rint((values - 1000.0) / 4000 * 255).astype(np.uint8))
     assert "own range" in read.steps[0]
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "WEBP"])
+def test_other_formats_of_one_frame_are_read_but_never_stored_as_they_are(phantom, kind):
+    read = read_xray(encode(phantom, kind, lossless=True))
+    assert np.array_equal(np.asarray(read.image), np.asarray(phantom))
+    assert (read.format, read.storable) == (kind, False)
+    with pytest.raises(XrayError) as caught:
+        read_xray(encode(phantom, kind), Limits(formats=WEB_FORMATS))
+    assert caught.value.code == "unknown_format"
+    for damaged in (encode(phantom, kind)[:300], encode(phantom, kind)[:30]):
+        with pytest.raises(XrayError):
+            read_xray(damaged)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+def test_deep_tiff_files_are_scaled_by_their_own_range_and_inverted_where_white_is_zero(compression):
+    values = np.linspace(1000, 5000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    scaled = np.rint((values - 1000.0) / 4000 * 255)
+    for photometric, expected in ((1, scaled), (0, 255 - scaled)):
+        read = read_xray(encode(Image.fromarray(values), "TIFF", tiffinfo={262: photometric}, compression=compression))
+        assert np.array_equal(np.asarray(read.image), expected)
+        assert ("inverted" in " ".join(read.steps)) == (photometric == 0)
+    with pytest.raises(XrayError) as caught:
+        read_xray(encode(Image.fromarray(values.astype(np.float32)), "TIFF"))
+    assert caught.value.code == "unsupported"
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "WEBP"])
+def test_other_formats_are_turned_upright_once_and_have_one_frame(phantom, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    read = read_xray(encode(phantom, kind, exif=exif, lossless=True))
+    assert np.array_equal(np.asarray(read.image), np.asarray(phantom.transpose(Image.Transpose.ROTATE_270)))
+    assert read.size == read.image.size == phantom.size[::-1]
+    with pytest.raises(XrayError) as caught:
+        read_xray(encode(phantom, kind, save_all=True, append_images=[Image.new("L", phantom.size)]))
+    assert caught.value.code == "several_frames"
 
 
 def test_a_flat_16_bit_image_is_black():

@@ -38,6 +38,20 @@ def test_a_folder_and_its_zip_hold_the_same_images(folder, tmp_path):
     assert found(folder) == found(tmp_path / "all.zip") == found(tmp_path / "no-suffix") == expected
 
 
+def test_images_are_told_by_content_and_the_rest_is_named(folder, capsys):
+    (folder / "NORMAL" / "IM0001").write_bytes((folder / "NORMAL" / "1.png").read_bytes())
+    (folder / "a\x1b.csv").write_text("a,b")
+    assert ("NORMAL/IM0001", "NORMAL") in found(folder)
+    expected = r"left out, because they are not images: 2 files (a\x1b.csv, notes.txt)"
+    assert capsys.readouterr().out.splitlines() == [expected]
+
+
+def test_an_archive_of_another_kind_is_refused_with_how_to_unpack_it(tmp_path):
+    (tmp_path / "set.7z").write_bytes(b"7z\xbc\xaf\x27\x1c")
+    with pytest.raises(UsageError, match=r"Unpack it \(7z x set\.7z\)"):
+        found(tmp_path / "set.7z")
+
+
 def test_a_zip_is_open_for_the_block_and_no_longer(folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(folder / "NORMAL" / "1.png", "1.png")
