@@ -20,6 +20,9 @@ def summarise_conversion(output: Path, report: dict) -> str:
         reasons = ", ".join(f"{n:,} by {why}" for why, n in facts["leaks"].items())
         done = "kept, although" if facts["leaks_kept"] else "dropped, because"
         lines.append(f"{done} the test split holds them too: {reasons}")
+    groups = ", ".join(f"{len(report[key]):,} of {words}" for key, words in GROUPS.items() if report[key])
+    if groups:
+        lines.append(f"groups of images that are copies: {groups}; audit.json lists them")
     lines += [f"{column}: {n:,} images have one" for column, n in facts["masks"].items() if n]
     left_out = {
         "image files outside the layout": facts["outside_layout"],

@@ -48,8 +48,8 @@ class SplitAssignment:
         splits: "train", "validation" or "test" of each image, in the order given.
         leaks: {index: why} of train and validation images that test holds too (by copy or by patient).
         official_test: The test split is the publisher's.
-        shared_keys: Loose patient keys that occur in a publisher's test split and elsewhere too. They are too loose to
-            drop an image for, but a reader should know.
+        shared_keys: Loose patient keys that occur in a publisher's test split and, dropped leaks aside, elsewhere. They
+            are too loose to drop an image for, but a reader should know.
     """
 
     splits: list[str]
@@ -88,7 +88,8 @@ def assign_splits(
     else:
         groups = merge_groups(copied, [record.group for record in records])
         splits = _draw_splits(records, groups, fractions, has_test, set() if keep_leaks else set(leaks))
-    return SplitAssignment(splits, leaks, has_test, _shared_keys(records) if has_test else 0)
+    there = [record for i, record in enumerate(records) if keep_leaks or i not in leaks]
+    return SplitAssignment(splits, leaks, has_test, _shared_keys(there) if has_test else 0)
 
 
 def find_leaks(records: Sequence[Record], copies: Copies, copied: Sequence[int]) -> dict[int, str]:
@@ -125,16 +126,17 @@ def _draw_splits(
     """New splits beside the publisher's test split, if it has one; images `left_out` stay where they were."""
     labels = [record.label for record in records]
     splits = [record.split for record in records]
+    published = all(splits)
     if has_test:
         pool = [i for i, split in enumerate(splits) if split != "test" and i not in left_out]
         of_rest = fractions.validation
     else:
         everything = list(range(len(records)))
-        test = choose(everything, labels, groups, fractions.test, fractions.seed, "test")
+        test = choose(everything, labels, groups, fractions.test, fractions.seed, "test", published)
         splits = ["test" if i in test else None for i in everything]
         pool = [i for i in everything if i not in test]
         of_rest = fractions.validation / (1 - fractions.test)
-    validation = choose(pool, labels, groups, of_rest, fractions.seed, "validation") if pool else set()
+    validation = choose(pool, labels, groups, of_rest, fractions.seed, "validation", published) if pool else set()
     for i in pool:
         splits[i] = "validation" if i in validation else "train"
     return splits
@@ -147,7 +149,13 @@ def _shared_keys(records: Sequence[Record]) -> int:
 
 
 def choose(
-    pool: Sequence[int], labels: Sequence[str], groups: Sequence[int], share: float, seed: int, name: str
+    pool: Sequence[int],
+    labels: Sequence[str],
+    groups: Sequence[int],
+    share: float,
+    seed: int,
+    name: str,
+    published: bool = False,
 ) -> set[int]:
     """Choose a share of the images for a new split, stratified by label, whole groups only.
 
@@ -157,6 +165,7 @@ def choose(
         share: The share, above 0 and below 1.
         seed: Seed of the draw.
         name: What errors call the split.
+        published: Whether errors advise to keep the publisher's splits.
 
     Raises:
         UsageError: A class has fewer than two groups.
@@ -169,7 +178,7 @@ def choose(
     if n_groups < 2:
         raise UsageError(
             f"too few patients for a {name} split: class {fewest} has only one independent group of images. "
-            "Drop or merge the class with --labels, or keep the published splits."
+            f"Drop or merge the class with --labels{', or keep the published --official-splits' if published else ''}."
         )
     most = min(MOST_FOLDS, n_groups)
     part = Fraction(share).limit_denominator(most)

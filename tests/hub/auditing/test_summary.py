@@ -9,23 +9,19 @@ FACTS = {
     "outside_layout": 3, "not_images": 1, "shared_keys": 4, "quarantined": {"empty": 1, "damaged": 1}, "bad_masks": 5,
 }  # fmt: skip
 NOTHING = {
-    "leaks": {},
-    "masks": {},
-    "outside_layout": 0,
-    "not_images": 0,
-    "shared_keys": 0,
-    "quarantined": {},
-    "bad_masks": 0,
-}
+    "leaks": {}, "masks": {}, "outside_layout": 0, "not_images": 0, "shared_keys": 0, "quarantined": {}, "bad_masks": 0,
+}  # fmt: skip
+GROUPS = {"exact_duplicates": [[], []], "near_duplicates": [], "label_conflicts": [[]]}
 
 
 def test_a_conversion_says_what_was_dropped_and_left_out():
     counts = {"train": {"a": 1000, "b": 1}, "test": {"a": 1, "b": 1}}
-    report = {"conversion": FACTS, "counts": counts, "warnings": ["The frame tells."]}
+    report = {"conversion": FACTS, "counts": counts, "warnings": ["The frame tells."], **GROUPS}
     assert summarise_conversion(Path("out"), report).splitlines() == [
         "out: train 1,001, test 2 images",
         "note: there is no validation split, which training needs",
         "dropped, because the test split holds them too: 2 by exact copy, 1 by patient",
+        "groups of images that are copies: 2 of exact copies, 1 of conflicting labels; audit.json lists them",
         "lung_mask: 7 images have one",
         "left out: 3 image files outside the layout and 1 files that are not images, listed in quarantine.csv",
         "note: 4 loose patient keys occur both in test and elsewhere; this does not prove a shared patient (the card "
@@ -34,12 +30,13 @@ def test_a_conversion_says_what_was_dropped_and_left_out():
         "warning: The frame tells.",
         "The card is out/README.md; audit.json beside it has the details.",
     ]
-    kept = {"conversion": FACTS | {"leaks_kept": True}, "counts": counts}
+    kept = {"conversion": FACTS | {"leaks_kept": True}, "counts": counts, **GROUPS}
     assert "kept, although the test split holds them too: 2 by" in summarise_conversion(Path("out"), kept)
 
 
 def test_where_nothing_happened_nothing_is_said():
     report = {"conversion": NOTHING, "counts": {"train": {"a": 1}, "validation": {"a": 1}, "test": {"a": 1}}}
+    report |= {key: [] for key in GROUPS}
     assert len(summarise_conversion(Path("out"), report).splitlines()) == 2
 
 

@@ -1,6 +1,7 @@
 """Splits: how large they are, what is kept apart, what leaks."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,14 @@ def test_a_copy_in_test_tells_of_its_patients_other_images():
     assert assign(images, Copies(NONE, np.array([[0, 20]]))).leaks == {0: "near copy", 1: "patient"}
 
 
+def test_loose_keys_are_counted_among_the_images_that_stay():
+    images, copies = [*records(20, "train"), *records(4, "test")], Copies(np.array([[0, 20]]), NONE)
+    for index in (0, 1, 20, 21):
+        images[index] = replace(images[index], group=f"person {index % 20}")
+    assert assign(images, copies).shared_keys == 1
+    assert assign(images, copies, keep_leaks=True).shared_keys == 2
+
+
 def test_something_is_left_to_train_on():
     with pytest.raises(UsageError, match=r"would take 0\.9 of the images"):
         Fractions(0.4, 0.5)
@@ -121,7 +130,9 @@ def test_small_sources_get_what_can_be_had_and_a_note(capsys):
 
 
 def test_too_few_groups_and_missing_official_splits_are_usage_errors():
-    with pytest.raises(UsageError, match="class 0 has only one independent group"):
+    with pytest.raises(UsageError, match=r"class 0 has only one independent group.* with --labels\.$"):
         assign(records(2))
+    with pytest.raises(UsageError, match=r"with --labels, or keep the published --official-splits\.$"):
+        assign([*records(20, "test"), *records(2, "train")])
     with pytest.raises(UsageError, match="no splits of its own"):
         assign(records(20), official=True)
