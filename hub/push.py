@@ -26,6 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--public", action="store_true", help="make the repository public (datasets: only if the licence allows it)"
     )
+    parser.add_argument(
+        "--licence", help="licence of a dataset's images, for example cc-by-4.0; state it only if you have checked it"
+    )
     parser.add_argument("--revision", metavar="BRANCH", help="push to this branch; created if it does not exist")
     parser.add_argument("--tag", help="tag the commit, for example v1")
     parser.add_argument("--dry-run", action="store_true", help="summarise what would be pushed, and contact nobody")
@@ -35,6 +38,8 @@ def parse_args() -> argparse.Namespace:
         raise UsageError(f"{args.source} is not a folder. Give a {kind} folder.")
     if args.tag and args.tag in ("main", args.revision):
         raise UsageError(f"--tag {args.tag} is the name of a branch. Choose another, such as v1.")
+    if args.licence and args.kind != "dataset":
+        raise UsageError(f"--licence is for datasets. The licence of a {args.kind} is in its card.")
     if not _is_repository_name(args.repo):
         raise UsageError(
             f"{args.repo!r} is not a repository name. Give USER/NAME, of letters, digits, '-', '_' and '.'."
@@ -57,7 +62,7 @@ def main() -> None:
     from hub.publishing.publish import gather, print_plan, publish
     from hub.publishing.repository import Target
 
-    target = Target(args.repo, args.kind, args.public, args.revision, args.tag)
+    target = Target(args.repo, args.kind, args.public, args.revision, args.tag, args.licence)
     disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
         contents = gather(args.source, target, Path(folder))

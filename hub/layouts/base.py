@@ -94,6 +94,7 @@ class Layout(ABC):
         slug: `owner/name` on Kaggle; "" for none.
         title: Name of the dataset.
         license: Identifier for the Hub; license_note says where it was read.
+        license_checked: Whether the publisher's own words were read; if not, nothing is made public by it.
         citation: What to cite.
         structure: How the folder must look, for messages.
         labels: {class: its meaning}; empty where the source itself names its classes.
@@ -111,6 +112,7 @@ class Layout(ABC):
     title: ClassVar[str]
     license: ClassVar[str]
     license_note: ClassVar[str]
+    license_checked: ClassVar[bool] = True
     citation: ClassVar[str]
     structure: ClassVar[str]
     labels: ClassVar[dict[str, str]] = {}

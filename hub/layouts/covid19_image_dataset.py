@@ -16,6 +16,7 @@ class Covid19ImageDataset(SplitFolders):
         "recalled from Kaggle, not verified; each COVID-19 image has a licence of its own in the COVID-19 "
         "image data collection. Check before you redistribute"
     )
+    license_checked = False
     citation = (
         "Raikote P. Covid-19 Image Dataset, Kaggle, 2020; Cohen JP, Morrison P, Dao L. COVID-19 image data collection, "
         "arXiv:2003.11597, 2020."

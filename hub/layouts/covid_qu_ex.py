@@ -15,6 +15,7 @@ class CovidQuEx(Layout):
     title = "COVID-QU-Ex Dataset"
     license = "cc-by-sa-4.0"
     license_note = "recalled from Kaggle, not verified; check before you redistribute"
+    license_checked = False
     citation = (
         "Tahir AM, Chowdhury MEH, Qiblawey Y, Khandakar A, Rahman T, et al. COVID-QU-Ex Dataset, Kaggle, 2021; Tahir "
         "AM et al. COVID-19 infection localization and severity grading from chest X-ray images. Computers in Biology "

@@ -120,13 +120,14 @@ def collect(folder: Path, kind: str) -> Contents:
     return Contents(files, left_out)
 
 
-def with_name(contents: Contents, repo: str, folder: Path) -> Contents:
-    """The same contents, the card's snippets with the repository's name in them.
+def ready_card(contents: Contents, repo: str, folder: Path, licence: str | None = None) -> Contents:
+    """The same contents, the card's snippets with the repository's name in them, its licence the one that is stated.
 
     Args:
         contents: With a README.md.
         repo: `owner/name`.
         folder: Where the changed card is written.
+        licence: What the publisher states; None: the card keeps its own.
 
     Raises:
         UsageError: The card is not UTF-8 text, or its header is damaged.
@@ -134,11 +135,16 @@ def with_name(contents: Contents, repo: str, folder: Path) -> Contents:
     source, card = contents.files["README.md"], folder / "README.md"
     try:
         text = source.read_text(encoding="utf-8")
-        RepoCard(text)  # fails on a header that is no YAML
+        header = RepoCard(text)  # fails on a header that is no YAML
     except UnicodeDecodeError:
         raise UsageError(f"{source} is not UTF-8 text.") from None
     except (ValueError, YAMLError) as error:
         raise UsageError(f"{source} has a damaged header: {first_line(error)}") from None
+    if licence:
+        for key in ("license_name", "license_link"):
+            header.data.pop(key, None)
+        header.data["license"] = licence
+        text = f"{header}\nWhoever published this states that the images are under {licence}.\n"
     card.write_text(text.replace(PLACEHOLDER, repo), encoding="utf-8")
     return Contents(contents.files | {"README.md": card}, contents.left_out)
 

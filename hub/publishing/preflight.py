@@ -20,6 +20,7 @@ NAMES = (
     "or push without --public."
 )
 FREE = ("apache-2.0", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "mit")
+UNCHECKED = {layout.link for layout in LAYOUTS.values() if not layout.license_checked}
 
 
 def check_run(folder: Path, public: bool) -> None:
@@ -33,15 +34,24 @@ def check_run(folder: Path, public: bool) -> None:
         raise UsageError(f"--public: predictions.csv in {folder} has {NAMES}")
 
 
-def check_dataset(folder: Path, public: bool) -> None:
+def check_dataset(folder: Path, public: bool, licence: str | None = None) -> None:
     """Open a dataset as its users will, and hold it against its files; if everybody is to see it, ask for its licence.
+
+    Args:
+        folder: The dataset folder.
+        public: Whether everybody is to see it.
+        licence: The licence that its publisher states, having checked it; None: the one that we know of.
 
     Raises:
         UsageError: A file is damaged or belongs to no split, the card tells other classes or sizes than the files, or
             the images must not be public.
     """
+    if licence and licence not in FREE:
+        raise UsageError(
+            f"--licence {licence} is not a licence under which anybody may share. One of: {', '.join(FREE)}."
+        )
     if public:
-        _check_licence(folder)
+        _check_licence(folder, licence)
     StoredDataset(str(folder))  # opens every file, and raises if one is damaged
     splits = open_splits(str(folder), content_digest(folder), f"{folder}", "a folder made by `python -m hub.convert`")
     for path in sorted(folder.rglob("*.parquet")):
@@ -60,8 +70,8 @@ def check_dataset(folder: Path, public: bool) -> None:
             )
 
 
-def _check_licence(folder: Path) -> None:
-    """Refuse to publish images whose licence does not say that anybody may redistribute them.
+def _check_licence(folder: Path, stated: str | None) -> None:
+    """Refuse to publish images whose licence does not say that anybody may redistribute them, or was not checked.
 
     Raises:
         UsageError: With the reason.
@@ -69,20 +79,26 @@ def _check_licence(folder: Path) -> None:
     try:
         report = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
         if facts := report.get("merge"):
+            unchecked = [str(source["origin"]) for source in facts["sources"] if source["link"] in UNCHECKED]
             name, note = str(facts["license"]), "the strictest of its sources'"
+            note += f"; that of {', '.join(unchecked)} was not verified" if unchecked else ""
         else:
             facts = report["conversion"]
-            name, note = LAYOUTS[facts["layout"]].license, LAYOUTS[facts["layout"]].license_note
+            layout = LAYOUTS[facts["layout"]]
+            name, note, unchecked = layout.license, layout.license_note, not layout.license_checked
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(
             f"--public: {folder} has no audit.json from hub.convert or hub.merge, so its licence is not known."
         ) from None
     if facts.get("names_kept"):
         raise UsageError(f"--public: {folder} has {NAMES}")
-    if name not in FREE:
+    if stated:
+        name, note = stated, "as stated with --licence"
+    elif name not in FREE or unchecked:
+        why = "has to be checked before they are published" if name in FREE else "does not allow publishing them"
         raise UsageError(
-            f"--public: as far as we know, the licence of these images ({name}) does not allow publishing them: "
-            f"{note}. Push without --public to keep the repository private."
+            f"--public: as far as we know, the licence of these images ({name}) {why}: {note}. Push without --public, "
+            f"or, if you have checked it, state it with --licence ({', '.join(FREE)})."
         )
     print(f"licence {name}: {note}")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from huggingface_hub import RepoCard
 
-from hub.publishing.allowlist import Contents, collect, with_name
+from hub.publishing.allowlist import Contents, collect, ready_card
 from hub.publishing.preflight import check_dataset, check_run, verify_in_fresh_process
 from hub.publishing.repository import Pushed, Target, check_arrived, check_model, check_token, push
-from hub.publishing.space_bundle import SPACE_CARD, build_bundle, pin_of
+from hub.publishing.space_bundle import SPACE_CARD, build_bundle, pin_of, write_card
 from space.errors import ChestXrayError, UsageError
 from train.common.atomic_output import write_text_whole
 
@@ -31,11 +31,11 @@ def gather(source: Path, target: Target, folder: Path) -> Contents:
     if target.kind == "model":
         check_run(source, target.public)
     else:
-        check_dataset(source, target.public)
+        check_dataset(source, target.public, target.licence)
     contents = collect(source, target.kind)
     if "README.md" not in contents.files:
         raise UsageError(f"{source} has no README.md. Nothing is pushed without a card.")
-    return with_name(contents, target.repo, folder)
+    return ready_card(contents, target.repo, folder, target.licence)
 
 
 def publish(source: Path, target: Target, contents: Contents) -> None:
@@ -46,8 +46,10 @@ def publish(source: Path, target: Target, contents: Contents) -> None:
         ChestXrayError: Something does not check out, before or after, or the Hub failed.
     """
     check_token()
-    if target.kind == "space" and (pin := pin_of(source)) and check_model(pin["model"], pin["revision"]):
-        print(f"note: {pin['model']} is private. In the Space's settings, add a secret HF_TOKEN that can read it.")
+    pin = pin_of(source) if target.kind == "space" else None
+    private = bool(pin) and check_model(pin["model"], pin["revision"])
+    if pin:
+        write_card(source, contents.files["README.md"], private)  # now that the Hub has said so
     verify = verify_in_fresh_process if target.kind == "model" else None
     if verify:
         verify(source)
@@ -62,6 +64,8 @@ def publish(source: Path, target: Target, contents: Contents) -> None:
     print(f"commit {pushed.commit}, checked by downloading it; {'public' if pushed.public else 'private'}")
     if target.public and not pushed.public:
         print("note: the repository was private before and stays private; its settings on the Hub can make it public")
+    if private:
+        print(f"note: {pin['model']} is private. In the Space's settings, add a secret HF_TOKEN that can read it.")
 
 
 def print_plan(source: Path, target: Target, contents: Contents) -> None:

@@ -57,6 +57,7 @@ class Target:
         public: Whether everybody may see it.
         revision: Branch; None for main.
         tag: Name for the commit; None for none.
+        licence: Of a dataset, as its publisher states it; None: the card's own.
     """
 
     repo: str
@@ -64,6 +65,7 @@ class Target:
     public: bool
     revision: str | None
     tag: str | None
+    licence: str | None = None
 
 
 def check_token() -> None:

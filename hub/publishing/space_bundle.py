@@ -20,6 +20,13 @@ BUNDLED = ROOT / "space" / "default-model"
 # What a Space reads of a model repository.
 FETCHED = (GRAPH_FILE, GOLDEN_FILE, GUARD_FILE, "config.json", "README.md", "results.json")
 PIN = "model.json"  # tells app.py which model to load, and which commit of it
+PRIVATE = """
+## What must its owner set?
+
+The model {model} is private, so the Space needs a token that can read it. Make one with read permission at
+https://huggingface.co/settings/tokens, and add it in the Space's settings as a secret named `HF_TOKEN`. Without it, the
+Space does not start.
+"""
 # Nothing that a Space does needs lung masks.
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", LUNG_SEGMENTER.name)
 
@@ -38,7 +45,7 @@ def build_bundle(source: Path, folder: Path) -> Contents:
     Raises:
         UsageError: The run has no graph, or has not been pushed.
     """
-    results, pin = read_results(source / "results.json"), pin_of(source)
+    pin = pin_of(source)
     if not (source / GRAPH_FILE).is_file():
         raise UsageError(
             f"{source} has no {GRAPH_FILE}, which a Space computes with. Run `python -m train.export {source} --output "
@@ -48,17 +55,34 @@ def build_bundle(source: Path, folder: Path) -> Contents:
     shutil.copytree(ROOT / "space", folder / "space", ignore=NOT_COPIED)
     shutil.copy2(ROOT / "space" / "requirements.txt", folder)
     shutil.copy2(ROOT / "LICENSE", folder)
-    card = RepoCard(SPACE_CARD.read_text(encoding="utf-8"))
     if pin:
-        card.data["models"] = [pin["model"]]
-        needed = [name for name in FETCHED if (source / name).is_file()]
-        card.data["preload_from_hub"] = [f"{pin['model']} {','.join(needed)} {pin['revision']}"]
         (folder / PIN).write_text(f"{json.dumps(pin)}\n", encoding="utf-8")
-    if "/" in results.dataset.name:
-        card.data["datasets"] = [results.dataset.name]
-    (folder / "README.md").write_text(str(card), encoding="utf-8")
+    write_card(source, folder / "README.md", private=bool(pin) and not _read_pushed(source).get("public"))
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return Contents({path.relative_to(folder).as_posix(): path for path in paths}, [])
+
+
+def write_card(source: Path, path: Path, private: bool) -> None:
+    """Write the card of a Space, whose header tells the Hub what to install and fetch.
+
+    Args:
+        source: The run folder.
+        path: The card.
+        private: The model's repository is private. The Hub fetches nothing from it while it builds a Space, and the
+            Space itself needs a token, which the card says.
+
+    Raises:
+        UsageError: There is no results.json, or the run has not been pushed.
+    """
+    card, results, pin = RepoCard(SPACE_CARD.read_text("utf-8")), read_results(source / "results.json"), pin_of(source)
+    if pin:
+        card.data["models"] = [pin["model"]]
+    if pin and not private:
+        needed = [name for name in FETCHED if (source / name).is_file()]
+        card.data["preload_from_hub"] = [f"{pin['model']} {','.join(needed)} {pin['revision']}"]
+    if "/" in results.dataset.name:
+        card.data["datasets"] = [results.dataset.name]
+    path.write_text(str(card) + (PRIVATE.format(**pin) if private else ""), encoding="utf-8")
 
 
 def pin_of(source: Path) -> dict[str, str] | None:
@@ -70,10 +94,14 @@ def pin_of(source: Path) -> dict[str, str] | None:
     if source.resolve() == BUNDLED.resolve():
         return None
     try:
-        pushed = json.loads((source / "pushed.json").read_text(encoding="utf-8"))
+        pushed = _read_pushed(source)
         return {"model": pushed["repo"], "revision": pushed["commit"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"{source} has not been pushed. A Space loads its model from the Hub, so run `python -m hub.push model "
             f"{source} USER/NAME` first. To try a Space without a model of your own, give {BUNDLED.relative_to(ROOT)}."
         ) from None
+
+
+def _read_pushed(source: Path) -> dict:
+    return json.loads((source / "pushed.json").read_text(encoding="utf-8"))

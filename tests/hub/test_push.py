@@ -88,6 +88,7 @@ def test_no_token_is_a_usage_error(hub, run, monkeypatch, tmp_path):
         ("nothing", "someone/tiny", (), "nothing is not a folder. Give a run folder."),
         ("tiny", "tiny", (), "'tiny' is not a repository name. Give USER/NAME"),
         ("tiny", "some one/ti ny", (), "'some one/ti ny' is not a repository name"),
+        ("tiny", "someone/tiny", ("--licence", "mit"), "--licence is for datasets"),
         ("tiny", "a/b/c", (), "'a/b/c' is not a repository name"),
         ("tiny", "someone/tiny", ("--tag", "main"), "--tag main is the name of a branch"),
         ("tiny", "someone/tiny", ("--revision", "x", "--tag", "x"), "--tag x is the name of a branch"),

@@ -1,8 +1,9 @@
 """Files that never go to the Hub: secrets, pickles, images of patients, what nobody knows."""
 
 import pytest
+from huggingface_hub import RepoCard
 
-from hub.publishing.allowlist import collect, with_name
+from hub.publishing.allowlist import collect, ready_card
 from space.errors import UsageError
 from tests.hub.pushing import push
 
@@ -49,10 +50,17 @@ def test_what_stays_here_is_left_out_without_a_word(run):
 
 
 def test_the_cards_snippets_name_the_repository(run, tmp_path):
-    contents = with_name(collect(run, "model"), "someone/tiny", tmp_path)
+    contents = ready_card(collect(run, "model"), "someone/tiny", tmp_path)
     text = contents.files["README.md"].read_text()
     assert text == (run / "README.md").read_text().replace("DIR_OR_REPO", "someone/tiny")
     assert 'model="someone/tiny"' in text
+
+
+def test_a_stated_licence_is_in_the_card(phantoms, tmp_path):
+    before = RepoCard.load(phantoms / "README.md")
+    card = RepoCard.load(ready_card(collect(phantoms, "dataset"), "a/b", tmp_path, "cc0-1.0").files["README.md"])
+    assert card.data.to_dict() == before.data.to_dict() | {"license": "cc0-1.0"}
+    assert card.text.endswith("Whoever published this states that the images are under cc0-1.0.\n")
 
 
 @pytest.mark.parametrize(

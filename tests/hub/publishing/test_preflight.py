@@ -6,6 +6,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from hub.layouts.registry import LAYOUTS
 from hub.publishing.preflight import verify_in_fresh_process
 from space.errors import ChestXrayError
 from tests.hub.pushing import push
@@ -72,6 +73,29 @@ def test_names_that_were_kept_do_not_become_public(hub, run, phantoms):
         done = push(kind, folder, "someone/names", "--public")
         assert (done.returncode, "--keep-names" in done.stderr) == (2, True), done.stderr
     assert not hub.requests
+
+
+@pytest.mark.parametrize("layout", ["covid19-image-dataset", "covid-qu-ex"])
+def test_a_licence_that_was_not_verified_must_be_stated(hub, phantoms, layout):
+    report = json.loads((phantoms / "audit.json").read_text())
+    report["conversion"]["layout"] = layout
+    (phantoms / "audit.json").write_text(json.dumps(report))
+    done = push("dataset", phantoms, "someone/sets", "--public")
+    assert (done.returncode, "state it with --licence" in done.stderr) == (2, True), done.stderr
+    done = push("dataset", phantoms, "someone/sets", "--public", "--licence", "cc-by-nc-4.0")
+    assert (done.returncode, "--licence cc-by-nc-4.0 is not a licence" in done.stderr) == (2, True), done.stderr
+    assert not hub.requests
+    done = push("dataset", phantoms, "someone/sets", "--public", "--licence", "cc-by-4.0", "--dry-run")
+    assert (done.returncode, "licence cc-by-4.0: as stated" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_merge_is_as_unverified_as_its_sources(hub, phantoms):
+    source = {"origin": "kermany", "link": LAYOUTS["chest-xray-pneumonia"].link}
+    for link, code in ((source["link"], 0), (LAYOUTS["covid-qu-ex"].link, 2)):
+        merge = {"license": "cc-by-4.0", "sources": [source, {"origin": "second", "link": link}]}
+        (phantoms / "audit.json").write_text(json.dumps({"merge": merge}))
+        done = push("dataset", phantoms, "someone/merged", "--public", "--dry-run")
+        assert (done.returncode, "that of second was not verified" in done.stderr) == (code, code == 2), done.stderr
 
 
 def test_a_dataset_without_a_free_licence_is_not_made_public(hub, phantoms):

@@ -19,11 +19,12 @@ from tests.server import running_app
 
 @pytest.fixture
 def space(hub, run, tmp_path):
-    """A Hub with a run and a Space of it, the Space's files in a folder, and the run's commit."""
+    """A Hub with a private run and a Space of it, the Space's files in a folder, and the run's commit."""
     commit = "a" * 40
     files = {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*") if path.is_file()}
     hub.repositories["models/someone/tiny"] = Repository(commits={COMMIT: {}, commit: files}, refs={"main": commit})
-    (run / "pushed.json").write_text(json.dumps({"repo": "someone/tiny", "commit": commit}))
+    # It was public when it was pushed, but is no longer.
+    (run / "pushed.json").write_text(json.dumps({"repo": "someone/tiny", "commit": commit, "public": True}))
     done = push("space", run, "someone/demo")
     assert done.returncode == 0, done.stderr
     assert "someone/tiny is private. In the Space's settings, add a secret HF_TOKEN" in done.stdout
@@ -40,9 +41,9 @@ def test_a_space_is_the_code_and_a_card_that_says_what_to_install_and_fetch(spac
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
     assert (data["sdk"], data["sdk_version"], data["app_file"]) == ("gradio", pins["gradio"], "app.py")
     assert data["models"] == ["someone/tiny"]
-    assert data["preload_from_hub"] == [
-        f"someone/tiny onnx/model.onnx,golden.safetensors,guard.safetensors,config.json,README.md,results.json {commit}"
-    ]
+    assert "preload_from_hub" not in data  # which the Hub does not support for private models
+    assert "The model someone/tiny is private" in (folder / "README.md").read_text()
+    assert json.loads((folder / "model.json").read_text()) == {"model": "someone/tiny", "revision": commit}
     assert data["license"] == "apache-2.0"
     assert (folder / "requirements.txt").read_text() == (REPOSITORY / "space" / "requirements.txt").read_text()
     # The code is a verbatim copy, and nothing else comes along.
@@ -81,13 +82,14 @@ def test_a_run_that_was_not_pushed_makes_no_space(run, tmp_path):
 
 
 def test_a_space_fetches_the_graph_of_a_run_and_neither_weights_nor_code(run, tmp_path):
-    (run / "pushed.json").write_text(json.dumps({"repo": "someone/cnn", "commit": "0" * 40}))
+    (run / "pushed.json").write_text(json.dumps({"repo": "someone/cnn", "commit": "0" * 40, "public": True}))
     (tmp_path / "space").mkdir()
     build_bundle(run, tmp_path / "space")
     assert json.loads((tmp_path / "space" / "model.json").read_text()) == {"model": "someone/cnn", "revision": "0" * 40}
     fetched = "onnx/model.onnx,golden.safetensors,guard.safetensors,config.json,README.md,results.json"
-    preloaded = RepoCard.load(tmp_path / "space" / "README.md").data["preload_from_hub"]
-    assert preloaded == [f"someone/cnn {fetched} {'0' * 40}"]
+    card = RepoCard.load(tmp_path / "space" / "README.md")
+    assert card.data["preload_from_hub"] == [f"someone/cnn {fetched} {'0' * 40}"]
+    assert "HF_TOKEN" not in card.text
 
 
 def test_a_run_without_a_graph_makes_no_space(run, tmp_path):
