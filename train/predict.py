@@ -24,7 +24,7 @@ from space.inference.guard import Doubt
 from space.inference.operating_point import OperatingPoint, decide
 from space.inference.repository import check_model
 from space.parallel import in_order
-from train.common.atomic_output import partial_of
+from train.common.atomic_output import naming, partial_of
 from train.common.csv_cells import csv_safe
 from train.data.find_images import SourceImage, check_source, find_images
 
@@ -164,7 +164,7 @@ def _whole_file(path: Path) -> Iterator[TextIO]:
     partial = partial_of(path)
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with naming(path), partial.open("w", newline="", encoding="utf-8") as file:
             yield file
         check_output(path)
         partial.replace(path)

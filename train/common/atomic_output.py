@@ -1,5 +1,6 @@
 """Files and folders that are complete or absent."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -8,7 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from space.errors import UsageError
+from safetensors import SafetensorError
+
+from space.errors import ChestXrayError, UsageError, first_line
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 def check_free(path: Path) -> None:
@@ -30,8 +35,9 @@ def partial_of(path: Path) -> Path:
 def write_text_whole(path: Path, text: str) -> None:
     """Write a UTF-8 file that is complete or absent, replacing what was there."""
     partial = partial_of(path)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with naming(path):
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
 
 
 @contextmanager
@@ -59,7 +65,8 @@ def written_whole(
         if not resume:
             _empty(partial)
         try:
-            yield partial
+            with naming(path):
+                yield partial
             check_free(path)
         except BaseException:
             if not worth_keeping(partial):
@@ -83,8 +90,9 @@ def rewritten_whole(path: Path) -> Iterator[Path]:
     with locked(partial):
         try:
             _empty(partial)
-            shutil.copytree(path, partial, dirs_exist_ok=True)
-            yield partial
+            with naming(path):
+                shutil.copytree(path, partial, dirs_exist_ok=True)
+                yield partial
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -92,6 +100,24 @@ def rewritten_whole(path: Path) -> Iterator[Path]:
         path.rename(old)
         partial.rename(path)
     shutil.rmtree(old)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say what was being written when the system, or safetensors, says only that it could not be: a full disk.
+
+    Raises:
+        OSError: With the name of a file, or of `path` where it has none.
+        ChestXrayError: In place of a SafetensorError, whose message has no name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_ERRORS and not error.filename:
+            error.filename = str(path)
+        raise
+    except SafetensorError as error:
+        raise ChestXrayError(f"{path} could not be written: {first_line(error)}") from None
 
 
 @contextmanager

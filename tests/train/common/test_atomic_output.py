@@ -1,8 +1,12 @@
 """Outputs that appear whole or not at all."""
 
-import pytest
+import resource
 
-from space.errors import UsageError
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from space.errors import ChestXrayError, UsageError
 from train.common.atomic_output import partial_of, rewritten_whole, write_text_whole, written_whole
 
 
@@ -41,6 +45,31 @@ def test_a_folder_is_rewritten_whole_or_stays(tmp_path):
         (copy / "a").write_text("2")
     assert (folder / "a").read_text() == "2"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 1000 bytes, which fails as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_could_not_be_written_is_named(tmp_path, full_disk):
+    def save_weights(folder):
+        save_file({"weights": np.zeros(10_000)}, folder / "model.safetensors")
+
+    def save_text(folder):
+        (folder / "README.md").write_text("text" * 1000)
+
+    (tmp_path / "old").mkdir()
+    for error, save in ((ChestXrayError, save_weights), (OSError, save_text)):
+        for name, written in (("new", written_whole), ("old", rewritten_whole)):
+            with pytest.raises(error, match=str(tmp_path / name)), written(tmp_path / name) as folder:
+                save(folder)
+    with pytest.raises(OSError, match=str(tmp_path / "x.txt")):
+        write_text_whole(tmp_path / "x.txt", "text" * 1000)
 
 
 def test_a_folder_of_the_users_beside_it_is_not_touched(tmp_path):
