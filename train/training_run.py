@@ -112,7 +112,9 @@ def train(run: RunSpec, accelerator: Accelerator, args: Namespace) -> Results | 
             splits["train"].lungs = lung_masks_of(run.data.splits["train"], splits["train"].pixels)
     external = None
     if main and args.also:  # before training: what is refused should be refused now
-        external = load_external(args.also, args.also_labels, run.data, splits, processor, threads)
+        external = load_external(
+            args.also, args.also_labels, run.data, splits, processor, threads, args.also_drop_copies
+        )
     normalise = Normaliser(*normalisation(processor), accelerator.device)
     accelerator.init_trackers("tensorboard" if recipe.training.tracker == "tensorboard" else "chest-xray")
     if main:

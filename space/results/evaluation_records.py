@@ -203,6 +203,9 @@ class ExternalTest:
 
     Attributes:
         labels: {its class: the model's class, or None where its images are left out}.
+        absent: Classes of the model that none of its images has; metrics that compare classes are left out then.
+        compared: Splits of the model's own dataset of which it holds no copy.
+        dropped: Images left out because they, or others of their patients, are copies of these.
         rules, classes, confusion, calibration: As `Evaluation` has them for one split.
         drop: {rule: {metric: the value on the model's own test split minus the value here}}.
         box_energy: None where the dataset has no boxes.
@@ -211,6 +214,9 @@ class ExternalTest:
     dataset: DatasetRecord
     labels: dict[str, str | None]
     images: int
+    absent: list[str] = Field(default_factory=list)
+    compared: list[str] = Field(default_factory=lambda: ["train", "validation"])
+    dropped: int = 0
     rules: ByRule
     classes: dict[str, dict[str, Metrics]] = Field(default_factory=dict)
     confusion: dict[str, list[list[int]]] = Field(default_factory=dict)

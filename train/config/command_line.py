@@ -24,8 +24,9 @@ def parse_args() -> argparse.Namespace:
             folder is taken.
     """
     args = _parser().parse_args()
-    if args.also_labels and not args.also:
-        raise UsageError("--also-labels needs --also: it names the classes of that dataset.")
+    if (args.also_labels or args.also_drop_copies) and not args.also:
+        option = "--also-labels" if args.also_labels else "--also-drop-copies"
+        raise UsageError(f"{option} needs --also: it says how that dataset is read.")
     if args.evaluate_only:
         _check_evaluation(args)
     else:
@@ -72,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe; repeatable")
     add = parser.add_argument_group("evaluation").add_argument
     add("--evaluate-only", type=Path, metavar="RUN", help="evaluate a run folder again, on its training dataset")
-    add("--also", metavar="DATASET", help="also test on another dataset; refused if it has copies of training images")
+    add(
+        "--also",
+        metavar="DATASET",
+        help="also test on all splits of another dataset; refused if it has copies of the first",
+    )
+    add("--also-drop-copies", action="store_true", help="leave such copies out, with other images of their patients")
     add(
         "--also-labels",
         type=Path,

@@ -70,26 +70,23 @@ class Data:
         return {label: counts[index] for index, label in enumerate(self.labels)}
 
 
-def load_data(folder_or_repo: str, option: str = "--dataset") -> Data:
+def load_data(folder_or_repo: str, option: str = "--dataset", to_train: bool = True) -> Data:
     """Open a dataset and check that it can be trained on.
 
     Args:
         folder_or_repo: A folder made by hub.convert, or a dataset repository on the Hub.
         option: The command line's name for it, for errors.
+        to_train: Whether it is to be trained on. To be tested on, it may have any splits, and lack classes.
 
     Raises:
-        UsageError: It cannot be opened, lacks a column or a split, or a class is absent from a split.
+        UsageError: It cannot be opened, lacks a column, or, to train on, a split, or a split lacks a class.
     """
     check_local(folder_or_repo, option)
     digest = content_digest(Path(folder_or_repo))
     splits = _open(f"{option} {folder_or_repo}", folder_or_repo, digest)
+    if to_train:
+        splits = _to_train(f"{option} {folder_or_repo}", splits)
     labels = next(iter(splits.values())).features["label"].names
-    if len(labels) < 2:
-        raise UsageError(f"{option} {folder_or_repo} has only one class, {labels[0]}; a classifier needs two.")
-    for name, split in splits.items():
-        present = set(split["label"])
-        if absent := [label for index, label in enumerate(labels) if index not in present]:
-            raise UsageError(f"{option} {folder_or_repo}: split {name} has no image of class {', '.join(absent)}.")
     card = card_data(folder_or_repo)
     name = Path(folder_or_repo).resolve().name if Path(folder_or_repo).is_dir() else folder_or_repo
     license_name, citation = str(card.get("license") or ""), str(card.get("citation") or "")
@@ -159,7 +156,7 @@ def open_splits(folder_or_repo: str, digest: str | None, what: str, allowed: str
 
 
 def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datasets.Dataset]:
-    """Open the known splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
+    """Open all splits, with the columns of the dataset contract; `digest` is that of a folder's content."""
     allowed = "a folder made by `python -m hub.convert`, or a dataset repository on the Hub that you can read"
     splits = open_splits(folder_or_repo, digest, what, allowed)
     columns = next(iter(splits.values())).features
@@ -170,12 +167,25 @@ def _open(what: str, folder_or_repo: str, digest: str | None) -> dict[str, datas
         )
     if not isinstance(columns["label"], datasets.ClassLabel):
         raise UsageError(f"{what}: the column label must be a ClassLabel, which names the classes.")
+    return dict(splits)
+
+
+def _to_train(what: str, splits: dict[str, datasets.Dataset]) -> dict[str, datasets.Dataset]:
+    """The known splits of a dataset, once it was checked that it can be trained on."""
     if missing := [name for name in SPLITS[:2] if name not in splits]:
         raise UsageError(
             f"{what} has no {' and no '.join(missing)} split (it has: {', '.join(splits)}); "
             "training needs both, because the test split must choose nothing."
         )
-    return {name: splits[name] for name in SPLITS if name in splits}
+    splits = {name: splits[name] for name in SPLITS if name in splits}
+    labels = splits["train"].features["label"].names
+    if len(labels) < 2:
+        raise UsageError(f"{what} has only one class, {labels[0]}; a classifier needs two.")
+    for name, split in splits.items():
+        present = set(split["label"])
+        if absent := [label for index, label in enumerate(labels) if index not in present]:
+            raise UsageError(f"{what}: split {name} has no image of class {', '.join(absent)}.")
+    return splits
 
 
 def card_data(folder_or_repo: str) -> dict:

@@ -29,7 +29,7 @@ def reevaluate(args: Namespace) -> None:
     """Write results.json, tables, figures and card of a run folder again, whole or not at all.
 
     Args:
-        args: `evaluate_only` (the run folder), `dataset`, `also`, `also_labels`, `with_samples`.
+        args: `evaluate_only` (the run folder), `dataset`, `also`, `also_labels`, `also_drop_copies`, `with_samples`.
 
     Raises:
         UsageError: The folder holds no finished run, or the dataset is not the one that it was trained on.
@@ -43,7 +43,9 @@ def reevaluate(args: Namespace) -> None:
     pixels = load_pixels(data, finished.processor, threads)
     external = None
     if args.also:
-        external = load_external(args.also, args.also_labels, data, pixels, finished.processor, threads)
+        external = load_external(
+            args.also, args.also_labels, data, pixels, finished.processor, threads, args.also_drop_copies
+        )
     inputs = EvaluationInputs(finished, _task(recorded, finished.model), data, pixels, external, args.with_samples)
     training = TrainingRecord(**{field.name: getattr(recorded, field.name) for field in fields(TrainingRecord)})
     training = replace(

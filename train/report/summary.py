@@ -22,9 +22,12 @@ def print_results(results: Results, output: Path) -> None:
                 print(_line("auroc", group.argmax["auroc"]) + f"  {origin}, {group.images:,} images")
     for name, other in results.external.items():
         print(f"\nexternal: {name}, {other.images:,} images of all its splits")
-        drop = other.drop["argmax"]["auroc"] if other.drop else None
+        if other.absent:
+            print(f"  no images of {', '.join(other.absent)}, so AUROC is not defined")
+        name = "accuracy" if other.absent else "auroc"
+        drop = other.drop.get("argmax", {}).get(name)
         compared = f", {abs(drop):.4f} {'lower' if drop > 0 else 'higher'} than on its own test split" if drop else ""
-        print(_line("auroc", other.rules["argmax"]["auroc"]) + compared)
+        print(_line(name, other.rules["argmax"][name]) + compared)
     if reason := results.calibration.not_fitted:
         print(f"\ntemperature: not fitted: {reason}")
     print(f"\nwritten: {output}")

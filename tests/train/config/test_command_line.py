@@ -54,6 +54,7 @@ def test_a_command_that_is_right_comes_back_with_its_recipe(parse):
         ({}, ["--max-steps", "0"], "--max-steps: '0'; it must be a whole number of 1 or more"),
         ({}, ["--also", "nosuch"], "--also nosuch: no such file or folder"),
         ({}, ["--also-labels", "map.toml"], "--also-labels needs --also"),
+        ({}, ["--also-drop-copies"], "--also-drop-copies needs --also"),
         ({}, ["--evaluate-only", DEFAULT_MODEL], "does not train: leave out --recipe, --output"),
         ({"recipe": None, "output": None}, ["--evaluate-only", "nosuch"], "no results.json there"),
     ],

@@ -16,6 +16,7 @@ def test_a_dataset_without_validation_or_that_does_not_exist_is_refused(dataset_
     (tmp_path / "only-test" / "data" / shard.name).write_bytes(shard.read_bytes())
     with pytest.raises(UsageError, match="no train and no validation"):
         load_data(str(tmp_path / "only-test"))
+    assert list(load_data(str(tmp_path / "only-test"), "--also", to_train=False).splits) == ["test"]
 
 
 def stored(folder, labels: list[str], n: int = 8) -> str:

@@ -26,6 +26,27 @@ def test_the_first_limit_says_where_the_model_fails_elsewhere():
     assert "AUROC is 0.930 on `others` and 0.950 on test; the intervals overlap." in card_of(results)
 
 
+@pytest.mark.parametrize(("absent", "words"), [("PNEUMONIA", "are called PNEUMONIA."), ("NORMAL", "are missed.")])
+def test_another_dataset_without_a_class_says_which_and_shows_what_is_left(absent, words):
+    results = make_results()
+    other = results["external"]["others"]
+    other |= {"absent": [absent], "compared": ["train", "validation", "test"], "dropped": 3, "drop": {}}
+    for rule, metrics in other["rules"].items():
+        other["rules"][rule] = {"accuracy": metrics["accuracy"]}
+        other["classes"][rule] |= {absent: {}}
+        other["confusion"][rule][results["labels"].index(absent)] = [0, 0]
+    card, evaluation = page(card_of(results)), page(evaluation_of(results))
+    assert "its AUROC is not known: no other dataset had images of every class" in card
+    assert "| not defined |" in card
+    assert "is a copy of a training, validation or test image" in evaluation
+    assert f"It has no images of {absent}, so AUROC" in evaluation
+    assert "3 of its images were left out, because" in evaluation
+    elsewhere = evaluation_of(results).partition("How well does it do on other datasets?")[2].partition("\n## ")[0]
+    (line,) = [line for line in elsewhere.splitlines() if line.startswith("At argmax, ")]
+    assert line.endswith(words) and line.count(" of ") == 1
+    assert "If 10% were" not in elsewhere
+
+
 def test_a_model_that_works_without_lungs_is_warned_about_and_only_then():
     assert "without seeing" not in evaluation_of(make_results())
     assert "The shortcut checks found none" in card_of(make_results())

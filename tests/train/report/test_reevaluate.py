@@ -37,7 +37,7 @@ def masked_dataset(kaggle_folder, tmp_path_factory):
 
 def again(run: Path, dataset: Path, **options) -> str:
     """Evaluate a run again; returns what is printed."""
-    asked = {"also": None, "also_labels": None, "with_samples": False} | options
+    asked = {"also": None, "also_labels": None, "also_drop_copies": False, "with_samples": False} | options
     with redirect_stdout(io.StringIO()) as printed:
         reevaluate(Namespace(evaluate_only=run, dataset=str(dataset), **asked))
     return printed.getvalue()
@@ -108,7 +108,9 @@ def test_another_dataset_and_copies_of_training_images_are_refused_and_nothing_c
     before = {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match="0 have the same split and label"):
         again(run_folder, others)
-    with pytest.raises(UsageError, match=r"is not an external test set: .* copies of images in the model's train"):
+    with pytest.raises(
+        UsageError, match=r"is not an external test set: .* copies of images in the model's own dataset"
+    ):
         again(run_folder, dataset_folder, also=str(dataset_folder))
     assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before
     assert not list(run_folder.parent.glob(f"{run_folder.name}.*"))

@@ -53,6 +53,15 @@ def test_another_dataset_is_compared_with_the_own_test_split(printed, drop, word
     assert "its own test split" not in "\n".join(printed(Results(**results)))
 
 
+def test_another_dataset_without_a_class_has_its_accuracy_alone(printed):
+    results = make_results()
+    results["external"]["others"] |= {"absent": ["NORMAL"], "drop": {"argmax": {"sensitivity": 0.1}}}
+    lines = printed(Results(**results))
+    place = lines.index("  no images of NORMAL, so AUROC is not defined")
+    assert lines[place + 1].startswith("  accuracy ")
+    assert lines[place + 1].endswith("]")
+
+
 def test_a_temperature_that_was_not_fitted_is_explained(printed):
     results = Results(**make_results())
     assert "not fitted" not in "\n".join(printed(results))
