@@ -9,6 +9,7 @@ from pathlib import Path
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
+from huggingface_hub.utils.logging import set_verbosity_error
 
 from space.errors import CommandParser, UsageError, run_cli
 
@@ -31,6 +32,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--revision", metavar="BRANCH", help="push to this branch; created if it does not exist")
     parser.add_argument("--tag", help="tag the commit, for example v1")
+    parser.add_argument("--verbose", action="store_true", help="show the warnings of the Hub's client too")
     parser.add_argument("--dry-run", action="store_true", help="summarise what would be pushed, and contact nobody")
     args = parser.parse_args()
     if not args.source.is_dir():
@@ -64,6 +66,8 @@ def main() -> None:
 
     target = Target(args.repo, args.kind, args.public, args.revision, args.tag, args.licence)
     disable_progress_bars()
+    if not args.verbose:  # it warns at every try, up to a hundred times before our own sentence
+        set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
         contents = gather(args.source, target, Path(folder))
         (print_plan if args.dry_run else publish)(args.source, target, contents)

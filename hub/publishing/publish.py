@@ -8,7 +8,7 @@ from huggingface_hub import RepoCard
 from hub.publishing.allowlist import Contents, collect, ready_card
 from hub.publishing.preflight import check_dataset, check_run, verify_in_fresh_process
 from hub.publishing.repository import Pushed, Target, check_arrived, check_model, check_token, push
-from hub.publishing.space_bundle import SPACE_CARD, build_bundle, pin_of, write_card
+from hub.publishing.space_bundle import BUNDLED, SPACE_CARD, build_bundle, pin_of, write_card
 from space.errors import ChestXrayError, UsageError
 from train.common.atomic_output import write_text_whole
 
@@ -58,7 +58,7 @@ def publish(source: Path, target: Target, contents: Contents) -> None:
         check_arrived(target, pushed.commit, contents, verify)
     except KeyboardInterrupt:
         raise ChestXrayError(f"interrupted: commit {pushed.commit} was pushed, but not checked. Push again.") from None
-    if target.kind != "space":
+    if target.kind != "space" and source.resolve() != BUNDLED:  # which ships in every Space
         _record_push(source, target, pushed)
     print(f"{'pushed' if pushed.is_new else 'nothing new to push'}: {pushed.url}")
     print(f"commit {pushed.commit}, checked by downloading it; {'public' if pushed.public else 'private'}")

@@ -22,7 +22,7 @@ from huggingface_hub import (
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from hub.publishing.allowlist import Contents
-from hub.publishing.retry import LONGEST_SILENCE, explained, limit_silence, retry
+from hub.publishing.retry import FAILURES, LONGEST_SILENCE, explained, limit_silence, retry
 from space.errors import ChestXrayError, UsageError, first_line
 
 KEPT = (".gitattributes",)  # the Hub's own, never deleted
@@ -112,7 +112,11 @@ def push(target: Target, contents: Contents, message: str) -> Pushed:
     """
     limit_silence()
     api = HfApi()
+    state = "Nothing was pushed"
     with explained(target.repo):
+        if not retry(lambda: api.repo_exists(target.repo, repo_type=target.kind)):
+            state = f"Nothing was pushed; if {target.repo} was created, it is empty"
+    with explained(target.repo, state):
         public = _create(api, target)
         _validate_card(contents, target)
         head = _commit_of(api, target, target.revision)
@@ -120,7 +124,10 @@ def push(target: Target, contents: Contents, message: str) -> Pushed:
         tagged = _commit_of(api, target, target.tag) if target.tag else None
         if tagged and (tagged != head or retry(lambda: _changes(_files(api, target), contents))):
             raise UsageError(f"--tag {target.tag} is commit {tagged[:7]} of {target.repo} already. Choose another tag.")
-        made = retry(lambda: _commit(api, target, contents, message))
+        try:
+            made = retry(lambda: _commit(api, target, contents, message))
+        except KeyboardInterrupt:
+            raise ChestXrayError(f"interrupted: {_arrived(api, target, contents) or state}. Push again.") from None
         commit = made or _commit_of(api, target, target.revision)
     with explained(target.repo, f"Commit {commit} was pushed, without the tag"):
         if target.tag and not tagged:
@@ -192,6 +199,16 @@ def _commit(api: HfApi, target: Target, contents: Contents, message: str) -> str
         return None
     where = {"repo_type": target.kind, "revision": target.revision}
     return api.create_commit(target.repo, changes, commit_message=message, parent_commit=parent, **where).oid
+
+
+def _arrived(api: HfApi, target: Target, contents: Contents) -> str:
+    """What is known of a commit whose making was interrupted; "" if it is not on the Hub."""
+    try:
+        if _changes(_files(api, target), contents):
+            return ""
+        return f"commit {_commit_of(api, target, target.revision)} was pushed, but not checked"
+    except FAILURES as error:
+        return f"whether the commit arrived is not known ({first_line(error)})"
 
 
 def _changes(there: dict[str, RepoFile], contents: Contents) -> list[CommitOperationAdd | CommitOperationDelete]:

@@ -27,8 +27,8 @@ The model {model} is private, so the Space needs a token that can read it. Make 
 https://huggingface.co/settings/tokens, and add it in the Space's settings as a secret named `HF_TOKEN`. Without it, the
 Space does not start.
 """
-# Nothing that a Space does needs lung masks.
-NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", LUNG_SEGMENTER.name)
+# Nothing that a Space does needs lung masks, nor where its model was pushed to.
+NOT_COPIED = shutil.ignore_patterns("pushed.json", "__pycache__", "*.pyc", ".*", LUNG_SEGMENTER.name)
 
 
 def build_bundle(source: Path, folder: Path) -> Contents:

@@ -68,6 +68,7 @@ def written_whole(
             with naming(path):
                 yield partial
             check_free(path)
+            _as_umask_says(partial)
         except BaseException:
             if not worth_keeping(partial):
                 shutil.rmtree(partial, ignore_errors=True)
@@ -93,6 +94,7 @@ def rewritten_whole(path: Path) -> Iterator[Path]:
             with naming(path):
                 shutil.copytree(path, partial, dirs_exist_ok=True)
                 yield partial
+            _as_umask_says(partial)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -135,6 +137,14 @@ def locked(folder: Path) -> Iterator[None]:
         raise UsageError(f"another process is writing {folder}. Wait for it, or name another --output.") from None
     finally:
         os.close(handle)
+
+
+def _as_umask_says(folder: Path) -> None:
+    """Let whoever may read a folder read its files: safetensors writes them for their owner alone."""
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
 
 
 def _empty(folder: Path) -> None:

@@ -55,6 +55,16 @@ def test_an_interrupted_check_tells_which_commit_is_unchecked(hub, run, monkeypa
     assert not (run / "pushed.json").exists()
 
 
+def test_a_push_of_the_bundled_model_leaves_the_code_as_it_is(hub, monkeypatch):
+    monkeypatch.setattr("hub.publishing.publish.verify_in_fresh_process", lambda folder: None)  # takes most of a minute
+    before = sorted(DEFAULT_MODEL.iterdir())
+    done = push("model", DEFAULT_MODEL, "someone/bundled")
+    after = sorted(DEFAULT_MODEL.iterdir())
+    (DEFAULT_MODEL / "pushed.json").unlink(missing_ok=True)
+    assert done.returncode == 0, done.stderr
+    assert after == before
+
+
 def test_pushed_json_says_where_it_went(hub, phantoms):
     done = push("dataset", phantoms, "someone/phantoms", "--revision", "trial", "--tag", "v1")
     assert done.returncode == 0, done.stderr

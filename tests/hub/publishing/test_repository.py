@@ -3,9 +3,12 @@
 import re
 import subprocess
 
+import pytest
+from huggingface_hub import HfApi
+
 from hub.publishing.space_bundle import BUNDLED
-from tests.conftest import REPOSITORY
-from tests.hub.pushing import push, pushed
+from tests.conftest import REPOSITORY, run_python
+from tests.hub.pushing import online, push, pushed
 from tests.hub_state import COMMIT, Repository
 
 REPO = "datasets/someone/phantoms"
@@ -31,6 +34,43 @@ def test_the_same_content_makes_no_commit_and_sends_nothing(hub, phantoms):
     assert again.stdout.startswith("nothing new to push: ")
     assert len(hub.repositories[REPO].commits) == 2  # the empty one, and ours
     assert not [request for request in hub.requests if "/commit/" in request or "/lfs/" in request]
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_push_interrupted_at_its_commit_says_whether_it_arrived(hub, phantoms, monkeypatch, arrives):
+    commit = HfApi.create_commit
+
+    def interrupted(*args, **options):
+        if arrives:
+            commit(*args, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HfApi, "create_commit", interrupted)
+    done = push("dataset", phantoms, "someone/phantoms")
+    head = hub.repositories[REPO].refs["main"]
+    expected = (
+        f"commit {head} was pushed, but not checked"
+        if arrives
+        else ("Nothing was pushed; if someone/phantoms was created, it is empty")
+    )
+    assert (done.returncode, done.stderr) == (1, f"error: interrupted: {expected}. Push again.\n")
+    assert bool(hub.files(REPO)) == arrives
+
+
+def test_an_empty_repository_that_stays_is_told_of(hub, phantoms):
+    hub.fail("/commit/main", 400, 9)
+    done = push("dataset", phantoms, "someone/phantoms")
+    assert "Nothing was pushed; if someone/phantoms was created, it is empty; check" in done.stderr
+    done = push("dataset", phantoms, "someone/phantoms")
+    assert "Nothing was pushed; check" in done.stderr
+
+
+@pytest.mark.parametrize(("options", "shown"), [((), False), (("--verbose",), True)])
+def test_the_clients_warnings_are_shown_only_if_asked_for(hub, phantoms, options, shown):
+    hub.fail("PUT /lfs", 500, 1)
+    done = run_python("-m", "hub.push", "dataset", phantoms, "someone/phantoms", *options, **online(hub))
+    assert done.returncode == 0, done.stderr
+    assert ("Retrying in" in done.stderr) == shown
 
 
 def test_a_branch_leaves_main_alone(hub, phantoms):

@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all."""
 
+import os
 import resource
 
 import numpy as np
@@ -45,6 +46,23 @@ def test_a_folder_is_rewritten_whole_or_stays(tmp_path):
         (copy / "a").write_text("2")
     assert (folder / "a").read_text() == "2"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_may_be_read_by_whom_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with written_whole(tmp_path / "run") as folder:
+            (folder / "onnx").mkdir()
+            save_file({"weights": np.zeros(3)}, folder / "onnx" / "model.safetensors")
+            (folder / "README.md").write_text("text")
+        with rewritten_whole(tmp_path / "run") as folder:
+            save_file({"weights": np.ones(3)}, folder / "model.safetensors")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {mode}
+    assert len(files) == 3
 
 
 @pytest.fixture
