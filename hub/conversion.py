@@ -42,6 +42,7 @@ class Options:
         keep_leaks: Keep train and validation images that test holds too.
         keep_names: Keep file names and patient keys of private sources.
         allow_bad: Go on however many files cannot be read.
+        any_body_part: Keep images whose DICOM tags say that they are no frontal chest radiographs.
         audit: Look for copies' conflicts and shortcuts and draw figures; splits are made alike without.
         with_samples: Show single images in the card and its figures.
     """
@@ -56,6 +57,7 @@ class Options:
     keep_leaks: bool = False
     keep_names: bool = False
     allow_bad: bool = False
+    any_body_part: bool = False
     audit: bool = True
     with_samples: bool = False
 
@@ -82,7 +84,7 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
         raise UsageError(f"--output {output} lies inside the source and would be read as part of it. Name another.")
     listing = list_images(opened, options.layout, options.labels or {})
     masks = MaskFolder(options.masks, listing.records) if options.masks else None
-    read = read_images(listing, options.workers, options.allow_bad)
+    read = read_images(listing, options.workers, options.allow_bad, options.any_body_part)
     copies = find_copies([image.summary.fingerprint for image in read.images], read.pixels)
     records = [image.record for image in read.images]
     assigned = assign_splits(records, copies, options.fractions, options.official, options.keep_leaks)
@@ -93,7 +95,7 @@ def convert(source: str | Path, output: Path, options: Options = Options()) -> d
     maker = RowMaker(opened, features, options.size, masks)
     with written_whole(output) as folder:
         _write_rows(folder, maker, images, options.workers)
-        _write_quarantine(folder, read.unreadable + maker.bad_masks, listing.left_out)
+        _write_quarantine(folder, read.unreadable + maker.bad_masks, read.not_frontal + listing.left_out)
         made = _conversion(listing, read, assigned, maker, options, private)
         report = audit(images, copies, made, full=options.audit) | {"looked_at": "source"}
         report |= {"with_samples": options.with_samples} if options.audit else {}
@@ -157,6 +159,7 @@ def _conversion(
         masks=maker.mask_counts,
         boxes=maker.box_count,
         outside_layout=listing.outside,
+        not_frontal=len(read.not_frontal),
         not_images=sum(code == NO_IMAGE for _, code, _ in listing.left_out),
         names_hidden=private and not options.keep_names,
         names_kept=private and options.keep_names,

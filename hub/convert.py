@@ -34,6 +34,7 @@ def main() -> None:
         keep_leaks=args.keep_leaks,
         keep_names=args.keep_names,
         allow_bad=args.allow_bad,
+        any_body_part=args.allow_any_body_part,
         audit=not args.no_audit,
         with_samples=args.with_samples,
     )
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--keep-leaks", action="store_true", help="keep training and validation images that leak into the test split")
     add("--keep-names", action="store_true", help="keep file names and patient keys of private folders")
     add("--allow-bad", action="store_true", help="continue however many files cannot be read")
+    add("--allow-any-body-part", action="store_true", help="keep DICOM files whose tags name another body part or view")
     add("--no-audit", action="store_true", help="skip the shortcut probes and figures; the splits stay the same")
     add("--with-samples", action="store_true", help="show single images in the card's figures")
     return parser

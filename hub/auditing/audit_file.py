@@ -34,6 +34,7 @@ class Conversion:
         masks: {mask column: images that have a mask file, readable or not}.
         boxes: Images with boxes around findings.
         outside_layout: Image files outside of the layout.
+        not_frontal: Images that their DICOM tags call something else than frontal chest radiographs.
         not_images: Other files of the source that were not used.
         names_hidden: Whether running numbers stand for the names of files and patients.
         names_kept: Whether such names were kept, as asked for.
@@ -58,6 +59,7 @@ class Conversion:
     masks: dict[str, int]
     boxes: int = 0
     outside_layout: int = 0
+    not_frontal: int = 0
     not_images: int = 0
     names_hidden: bool
     names_kept: bool = False

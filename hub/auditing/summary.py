@@ -26,6 +26,7 @@ def summarise_conversion(output: Path, report: dict) -> str:
     lines += [f"{column}: {n:,} images have one" for column, n in facts["masks"].items() if n]
     left_out = {
         "image files outside the layout": facts["outside_layout"],
+        "images whose DICOM tags say that they are no frontal chest X-rays": facts["not_frontal"],
         "files that are not images": facts["not_images"],
     }
     if any(left_out.values()):

@@ -28,6 +28,7 @@ class ImageSummary:
         histogram: (32,) share of pixels by brightness, sums to 1.
         storable: An 8-bit JPEG or PNG file in upright orientation: its coded pixels can be stored as they are.
         view: View position that a DICOM file states, else None.
+        not_frontal_chest: As `Xray.not_frontal_chest`.
     """
 
     fingerprint: Fingerprint
@@ -36,6 +37,7 @@ class ImageSummary:
     histogram: np.ndarray
     storable: bool
     view: str | None
+    not_frontal_chest: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def summarise_image(data: bytes) -> ImageSummary:
         (counts / counts.sum()).astype(np.float32),
         xray.storable,
         xray.view,
+        xray.not_frontal_chest,
     )
 
 

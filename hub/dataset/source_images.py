@@ -15,7 +15,7 @@ from space.imaging.archives import Source
 from space.imaging.xray import read_xray
 
 MOST_BAD = 0.05
-OUTSIDE, NO_IMAGE = "outside_layout", "no_image"  # why files are left out
+OUTSIDE, NO_IMAGE, NOT_FRONTAL = "outside_layout", "no_image", "not_frontal_chest"  # why files are left out
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,14 @@ class SourceImages:
     Attributes:
         images: Those that can be read.
         unreadable: (path, what is wrong with it) of the others.
+        not_frontal: (path, code, why) of images that are no frontal chest radiographs by their DICOM tags.
         labels: {class: its meaning} of the classes that readable images are left of.
         pixels: Gives the i-th of `images` in full.
     """
 
     images: list[AuditedImage]
     unreadable: list[tuple[str, XrayError]]
+    not_frontal: list[tuple[str, str, str]]
     labels: dict[str, str]
     pixels: Callable[[int], Image.Image]
 
@@ -103,28 +105,40 @@ def _left_out(tree: Tree, records: list[Record], kept: list[Record], tables: set
     return rows
 
 
-def read_images(listing: Listing, workers: int | None, allow_bad: bool) -> SourceImages:
+def read_images(listing: Listing, workers: int | None, allow_bad: bool, any_body_part: bool = False) -> SourceImages:
     """Read every image once.
 
     Args:
         listing: The images.
         workers: Files read at a time; None: one per core.
         allow_bad: Go on however many files cannot be read.
+        any_body_part: Keep images whose DICOM tags say that they are no frontal chest radiographs.
 
     Raises:
         ChestXrayError: More than `MOST_BAD` of them cannot be read, or fewer than two classes are left.
     """
     reads = (partial(listing.source.read, record.name) for record in listing.records)
-    images, unreadable = [], []
+    images, unreadable, not_frontal = [], [], []
     for record, summary in zip(listing.records, summarise_images(reads, len(listing.records), workers), strict=True):
-        if isinstance(summary, ImageSummary):
-            images.append(AuditedImage(record, summary))
-        else:
+        if not isinstance(summary, ImageSummary):
             unreadable.append((record.name, summary))
+        elif summary.not_frontal_chest and not any_body_part:
+            not_frontal.append((record.name, NOT_FRONTAL, summary.not_frontal_chest))
+        else:
+            images.append(AuditedImage(record, summary))
     _check_readable(unreadable, len(listing.records), allow_bad)
+    if not_frontal:
+        print(
+            f"note: {len(not_frontal):,} images are left out, because their DICOM tags say that they are no frontal "
+            "chest X-rays; --allow-any-body-part keeps them"
+        )
     labels = _labels_left(listing.labels, images)
     return SourceImages(
-        images, unreadable, labels, lambda index: read_xray(listing.source.read(images[index].record.name)).image
+        images,
+        unreadable,
+        not_frontal,
+        labels,
+        lambda index: read_xray(listing.source.read(images[index].record.name)).image,
     )
 
 

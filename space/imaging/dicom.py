@@ -41,6 +41,8 @@ TAGS = [
     "WindowCenter",
     "WindowWidth",
     "ViewPosition",
+    "BodyPartExamined",
+    "Modality",
 ]
 # Deflated data are not among them: pydicom inflates a whole file without a limit, whatever size that comes to.
 SYNTAXES = {
@@ -52,6 +54,9 @@ SYNTAXES = {
 }  # fmt: skip
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 GRAY, COLOUR = {"MONOCHROME1", "MONOCHROME2"}, {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
+RADIOGRAPHS = {"CR", "DX", "DR", "RG", "XR", "RF", "SC", "OT"}  # values of Modality that a radiograph may have
+CHEST = re.compile("CHEST|THORA|TORA|TÓRA|LUNG|PULM|HEART|RIB", re.IGNORECASE)
+OTHER_VIEWS = {"LL", "RL", "RLO", "LLO", "LATERAL"}  # lateral and oblique
 VIEWS = {"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL"}
 # What pydicom and the decoders behind it raise on damaged or hostile files.
 DAMAGE = (
@@ -61,7 +66,7 @@ DAMAGE = (
 )  # fmt: skip
 
 
-def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], str | None]:
+def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], str | None, str]:
     """Decode a single-frame DICOM radiograph as a viewer would show it.
 
     Modality LUT or rescale, then VOI LUT or the first window, then the inversion of MONOCHROME1. Without a window,
@@ -72,7 +77,8 @@ def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], st
         max_pixels: Most pixels (rows x columns), checked before any is decoded.
 
     Returns:
-        The image (mode "L"), what was done to the stored pixels, and the view position ("PA", "AP", …) or None.
+        The image (mode "L"), what was done to the stored pixels, the view position ("PA", "AP", …) or None, and by
+        which tag it is not a frontal chest radiograph, in a sentence; "" if no tag says so.
 
     Raises:
         XrayError: The file is damaged, holds several frames, no image, too many pixels, or is compressed in a way
@@ -88,7 +94,7 @@ def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], st
             _check(dataset, max_pixels)
             image, steps = _render(pixel_array(dataset), dataset)
             view = str(dataset.get("ViewPosition", "")).strip().upper()
-            return image, steps, view if view in VIEWS else None
+            return image, steps, view if view in VIEWS else None, _why_not_frontal_chest(dataset, view)
     except RuntimeError as error:  # no installed decoder, or each of them failed
         if isinstance(error, RecursionError) or "missing dependencies" not in str(error):
             raise XrayError(ErrorCode.DAMAGED, "The pixels of the DICOM file cannot be decoded.") from None
@@ -102,6 +108,15 @@ def read_dicom(data: bytes, max_pixels: int) -> tuple[Image.Image, list[str], st
         raise XrayError(
             ErrorCode.DAMAGED, "The DICOM file is damaged or cut off, or has no image that can be decoded."
         ) from None
+
+
+def _why_not_frontal_chest(dataset: pydicom.Dataset, view: str) -> str:
+    modality, part = (str(dataset.get(name, "")).strip() for name in ("Modality", "BodyPartExamined"))
+    if modality and modality.upper() not in RADIOGRAPHS:
+        return f"Its DICOM tag Modality is {_safe_text(modality)!r}, which is not a radiograph."
+    if part and not CHEST.search(part):
+        return f"Its DICOM tag BodyPartExamined is {_safe_text(part)!r}, not the chest."
+    return f"Its DICOM tag ViewPosition is {view!r}, not frontal." if view in OTHER_VIEWS else ""
 
 
 def _tidy(dataset: pydicom.Dataset) -> None:

@@ -68,6 +68,7 @@ class Xray:
         mode: Pillow's mode of the stored pixels ("L", "RGB", "I;16", …); "DICOM" for DICOM files.
         storable: The stored pixels are 8 bits deep, upright, and shown alike by every reader: JPEG or PNG, not CMYK.
         view: View position as a DICOM file states it ("PA", "AP", …), else None.
+        not_frontal_chest: Which DICOM tag says that it is none, in a sentence; "" if none does.
     """
 
     image: Image.Image
@@ -77,6 +78,7 @@ class Xray:
     mode: str
     storable: bool = False
     view: str | None = None
+    not_frontal_chest: str = ""
 
 
 def read_xray(
@@ -108,8 +110,8 @@ def read_xray(
     if is_dicom(data):
         from space.imaging.dicom import read_dicom  # pydicom takes a while to import
 
-        image, steps, view = read_dicom(data, limits.max_pixels)
-        return Xray(image, tuple(steps), image.size, "DICOM", "DICOM", view=view)
+        image, steps, view, why_not = read_dicom(data, limits.max_pixels)
+        return Xray(image, tuple(steps), image.size, "DICOM", "DICOM", view=view, not_frontal_chest=why_not)
     return _read_image(data, limits, strict, at_least)
 
 

@@ -6,10 +6,12 @@ from hub.auditing.summary import summarise_audit, summarise_conversion
 
 FACTS = {
     "leaks": {"exact copy": 2, "patient": 1}, "leaks_kept": False, "masks": {"lung_mask": 7, "infection_mask": 0},
-    "outside_layout": 3, "not_images": 1, "shared_keys": 4, "quarantined": {"empty": 1, "damaged": 1}, "bad_masks": 5,
+    "outside_layout": 3, "not_images": 1, "not_frontal": 2, "shared_keys": 4,
+    "quarantined": {"empty": 1, "damaged": 1}, "bad_masks": 5,
 }  # fmt: skip
 NOTHING = {
-    "leaks": {}, "masks": {}, "outside_layout": 0, "not_images": 0, "shared_keys": 0, "quarantined": {}, "bad_masks": 0,
+    "leaks": {}, "masks": {}, "outside_layout": 0, "not_images": 0, "not_frontal": 0, "shared_keys": 0,
+    "quarantined": {}, "bad_masks": 0,
 }  # fmt: skip
 GROUPS = {"exact_duplicates": [[], []], "near_duplicates": [], "label_conflicts": [[]]}
 
@@ -23,7 +25,8 @@ def test_a_conversion_says_what_was_dropped_and_left_out():
         "dropped, because the test split holds them too: 2 by exact copy, 1 by patient",
         "groups of images that are copies: 2 of exact copies, 1 of conflicting labels; audit.json lists them",
         "lung_mask: 7 images have one",
-        "left out: 3 image files outside the layout and 1 files that are not images, listed in quarantine.csv",
+        "left out: 3 image files outside the layout and 2 images whose DICOM tags say that they are no frontal chest "
+        "X-rays and 1 files that are not images, listed in quarantine.csv",
         "note: 4 loose patient keys occur both in test and elsewhere; this does not prove a shared patient (the card "
         "explains the rules)",
         "unreadable: 2 images and 5 masks, listed in quarantine.csv",

@@ -53,6 +53,32 @@ def test_every_file_is_used_or_listed_with_a_reason(tmp_path, capsys):
     assert "left out: 2 files that are not images, listed in quarantine.csv" in capsys.readouterr().out
 
 
+TAGS = {
+    "ill/knee": ({"BodyPartExamined": "KNEE", "Modality": "DX"}, "BodyPartExamined is 'KNEE', not the chest"),
+    "ill/scan": ({"Modality": "CT"}, "Modality is 'CT', which is not a radiograph"),
+    "well/side": ({"ViewPosition": "LL", "BodyPartExamined": "CHEST"}, "ViewPosition is 'LL', not frontal"),
+    "well/chest": ({"ViewPosition": "PA", "BodyPartExamined": "PORT CHEST", "Modality": "CR"}, ""),
+    "well/thorax": ({"BodyPartExamined": "Thorax"}, ""),
+    "well/bare": ({}, ""),
+}
+
+
+def test_dicom_tags_that_name_another_body_part_or_view_leave_the_image_out(tmp_path):
+    folder, random = write_images(tmp_path / "in", *CLASSES), np.random.default_rng(0)
+    for name, (tags, _) in TAGS.items():
+        (folder / name).write_bytes(dicom_bytes(np.asarray(draw_phantom(random, True)), **tags))
+    report = convert(folder, tmp_path / "out", Options(audit=False))
+    assert (report["images"], report["conversion"]["not_frontal"]) == (24 + 3, 3)
+    with (tmp_path / "out" / "quarantine.csv").open() as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    assert rows.keys() == {name for name, (_, why) in TAGS.items() if why}
+    for name, row in rows.items():
+        assert row["code"] == "not_frontal_chest"
+        assert TAGS[name][1] in row["sentence"]
+    assert "are no frontal chest X-rays: 3 images" in (tmp_path / "out" / "README.md").read_text()
+    assert convert(folder, tmp_path / "all", Options(audit=False, any_body_part=True))["images"] == 24 + 6
+
+
 def test_too_many_bad_files_stop_unless_allowed(tmp_path):
     write_images(tmp_path / "in", *CLASSES)
     for i in range(3):
