@@ -18,6 +18,7 @@ from train.common.atomic_output import write_text_whole
 from train.common.templates import render_template
 from train.data.origins import HOSPITAL, LEFT_OUT, ORIGIN
 from train.evaluation.metrics import CLASS_METRICS, METRICS, Metric
+from train.models.pretrained import KNOWN_FILES
 from train.report.hospitals import matrix_tables
 
 CONTROL_NAMES = {
@@ -78,6 +79,7 @@ def _values(results: Results) -> dict:
             column: groups for column, groups in results.subgroups.get(home, {}).items() if column not in ORIGIN_COLUMNS
         },
         "positive": results.positive_label,
+        "about_start": KNOWN_FILES.get(results.init_sha256, ""),
         "about": results.dataset.audit.about if results.dataset.audit else {},
         "telltales": list(telltales),
         "telltale": max(telltales, key=telltales.get, default=None),

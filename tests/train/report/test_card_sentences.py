@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.train.report.fixtures import ENTRY, card_of, evaluation_of, group, make_results, page
+from train.models.pretrained import KNOWN_FILES
 
 
 def test_the_first_limit_says_where_the_model_fails_elsewhere():
@@ -254,6 +255,13 @@ def test_the_card_says_what_training_started_from_and_whose_licence_is_to_be_che
     assert "Starting weights: weights.safetensors, a local file with the SHA-256 `f00d`. Seed: 0." in evaluation_of(
         file
     )
+    sha256 = next(iter(KNOWN_FILES))
+    ours = make_results(init="weights.safetensors", init_sha256=sha256)
+    assert f"a local file with the SHA-256 `{sha256}`. MobileNetV2 1.0 for 224 pixels, trained on" in page(
+        card_of(ours)
+    )
+    assert "Nothing here says" not in card_of(ours)
+    assert "MobileNetV2 1.0 for 224 pixels, trained on" in evaluation_of(ours)
     imagenet = make_results(init="imagenet", base_model="timm/some_net")
     assert "Weights: Apache-2.0. Training started from ImageNet weights of `timm/some_net`; check" in card_of(imagenet)
     hub = card_of(make_results(init="owner/name"))
