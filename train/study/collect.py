@@ -19,7 +19,7 @@ from train.study.plan import PlannedRun, describe
 from train.study.report import summarise
 from train.study.results import BaseRun, Machine, RunRecord, StudyRecord, StudyResults
 from train.study.runner import Workplace
-from train.study.study_file import LEFT_OUT_AUROC, Study
+from train.study.study_file import LEFT_OUT_AUROC, SWAP_MEASURES, Study
 
 
 def collect(study: Study, planned: list[PlannedRun], place: Workplace, data: Data, command: str) -> StudyResults:
@@ -76,20 +76,20 @@ def _describe(study: Study, first: Results) -> StudyRecord:
 
 
 def measures_of(study: Study) -> list[str]:
-    """What is measured on development data: the metric that ranks, and more where hospitals are left out."""
+    """What is measured on development data: the metric that ranks, more where hospitals are left out, the swap test."""
     more = ("validation_auroc", "worst_origin_auroc", LEFT_OUT_AUROC) if study.leaves_out else ()
-    return list(dict.fromkeys([study.header.metric, *more]))
+    return list(dict.fromkeys([study.header.metric, *more, *SWAP_MEASURES]))
 
 
 def values_of(results: Results, measures: list[str]) -> dict[str, float]:
-    """{measure: value} of a run; `LEFT_OUT_AUROC` only where it left a hospital out."""
-    left_out = results.splits.get(LEFT_OUT)
-    values = {LEFT_OUT_AUROC: left_out["argmax"]["auroc"].value} if left_out else {}
-    return {
-        name: values[name] if name == LEFT_OUT_AUROC else getattr(results.selection, name)
-        for name in measures
-        if name != LEFT_OUT_AUROC or left_out
-    }
+    """{measure: value} of a run: `LEFT_OUT_AUROC` only where it left a hospital out, the swap test only where made."""
+    left_out, swap = results.splits.get(LEFT_OUT), results.swaps.get("validation")
+    values = {name: getattr(results.selection, name) for name in measures if hasattr(results.selection, name)}
+    if left_out:
+        values[LEFT_OUT_AUROC] = left_out["argmax"]["auroc"].value
+    if swap:
+        values |= dict(zip(SWAP_MEASURES, (swap.lungs.value, swap.surroundings.value), strict=True))
+    return {name: values[name] for name in measures if name in values}
 
 
 def _record(run: PlannedRun, results: Results, measures: list[str], test: Metrics | None) -> RunRecord:

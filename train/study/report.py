@@ -16,7 +16,7 @@ from train.common.templates import render_template
 from train.report.hospitals import draw_matrix, matrix_tables
 from train.study.plan import describe, setting_name
 from train.study.results import Comparison, LevelRow, RunRecord, SeedMean, StudyResults
-from train.study.study_file import BASE, LEFT_OUT_AUROC, METRICS, Study
+from train.study.study_file import BASE, LEFT_OUT_AUROC, METRICS, SWAP_MEASURES, Study
 
 TEST_MEASURES = {"test_auroc": "AUROC on test", "test_accuracy": "accuracy on test, at argmax"}
 NO_DIFFERENCE = "no difference shown"
@@ -136,7 +136,7 @@ def render_report(results: StudyResults) -> str:
     """Render a study's README.md from its results."""
     template = Path(__file__).with_name("study_report.md.jinja")
     metric = results.study.metric
-    titles = {name: (METRICS | TEST_MEASURES)[name] for name in results.base}
+    titles = {name: (METRICS | SWAP_MEASURES | TEST_MEASURES)[name] for name in results.base}
     return render_template(
         template,
         titles=titles,

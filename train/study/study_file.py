@@ -41,6 +41,11 @@ METRICS = {
     "worst_origin_auroc": "AUROC of the worst origin on validation",
     LEFT_OUT_AUROC: "AUROC on hospitals that training left out, the worst of them",
 }
+# Of the swap test on validation (`train.attention.swap_test`). They do not rank: the second should be near 0.5.
+SWAP_MEASURES = {
+    "swap_lungs_auroc": "AUROC for the label of the lungs, swap test on validation",
+    "swap_surroundings_auroc": "AUROC for the label of the surroundings, swap test on validation",
+}
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 # A table of changes: {key without its section: the text of finetune's --set, --init or --max-steps}.
 Changes = dict[str, str]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from space.results.evaluation_records import Estimate, SwapTest
 from space.results.results_file import write_results
 from space.results.training_records import RecipeRecord
 from tests.train.report.fixtures import group
@@ -12,9 +13,11 @@ from tests.train.study.test_study_file import STUDY, write_study
 from train.study.collect import collect, evaluate_on_test
 from train.study.plan import plan_runs
 from train.study.runner import Workplace
-from train.study.study_file import load_study
+from train.study.study_file import SWAP_MEASURES, load_study
 
 EPOCHS = {"base-seed0": 0.5, "base-seed1": 0.6, "learning-rate.slow-seed0": 0.7, "learning-rate.slow-seed1": 0.9}
+HIGH, EVEN = (Estimate(value=value, low=0.0, high=1.0, n=4, unit="patient") for value in (0.9, 0.5))
+SWAP = SwapTest(images=4, pairs=8, own_masks=4, unchanged=HIGH, lungs=HIGH, surroundings=EVEN)
 
 
 @pytest.fixture
@@ -35,6 +38,7 @@ def place(study, finished, tmp_path) -> Workplace:
             recipe=RecipeRecord(**run.recipe.to_dict()),
             seed=run.seed,
             max_steps=run.max_steps,
+            swaps={"validation": SWAP},
             selection=replace(finished.results.selection, validation_auroc=EPOCHS[run.name]),
         )
         write_results(place.run_folder(run) / "results.json", results)
@@ -56,6 +60,9 @@ def test_runs_are_gathered_with_what_they_recorded(study, place, finished, monke
     assert {run.name: run.values["validation_auroc"] for run in results.runs} == EPOCHS
     assert {run.values["test_auroc"] for run in results.runs} == {test["auroc"].value}
     assert results.patients == test["auroc"]
+    assert {(run.values["swap_lungs_auroc"], run.values["swap_surroundings_auroc"]) for run in results.runs} == {
+        (0.9, 0.5)
+    }
     assert results.base["validation_auroc"].mean == pytest.approx(0.55)
     (row,) = results.rows
     assert (row.factor, row.level, row.changes) == ("learning-rate", "slow", ["learning_rate=0.0001"])
@@ -71,7 +78,7 @@ def test_without_a_test_split_none_is_read(study, place, finished):
     splits = {name: rows for name, rows in finished.run.data.splits.items() if name != "test"}
     results = collect(*study, place, replace(finished.run.data, splits=splits), "python -m train.study")
     assert results.patients is None
-    assert [set(run.values) for run in results.runs] == [{"validation_auroc"}] * 4
+    assert [set(run.values) for run in results.runs] == [{"validation_auroc", *SWAP_MEASURES}] * 4
     assert {run.test for run in results.runs} == {None}
 
 
