@@ -146,7 +146,7 @@ def test_a_crowd_gets_right_answers_or_is_told_to_come_back_while_the_page_answe
     with httpx2.Client(timeout=60) as http:
         visits = 0
         while time.monotonic() < deadline:
-            assert ask(http, address, PHANTOM, "default-model")["PNEUMONIA"] > 0.9
+            assert ask(http, address, PHANTOM, "default-model")["PNEUMONIA"] > 0.5
             visits += 1
     for thread in threads:
         thread.join()

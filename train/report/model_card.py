@@ -73,6 +73,12 @@ def _values(results: Results) -> dict:
         "left_out": results.recipe.left_out,
         "selected_by": "AUROC of the worst origin" if metric == "worst_origin_auroc" else _in_words(metric),
         "by_origin": _by_origin(results),
+        "unseen_hospitals": [
+            result
+            for result in (results.hospitals.results if results.hospitals else [])
+            if result.never_seen and result.tested_on in result.left_out and result.auroc
+        ],
+        "worst_origin": _worst_origin(results, home),
         "matrices": matrix_tables(results.hospitals),
         "compared_origins": list(results.history[-1].origin_auroc),
         "other_subgroups": {
@@ -102,6 +108,16 @@ def _by_origin(results: Results) -> list[dict]:
         for split in ("test", LEFT_OUT, "validation")
         for name, group in results.by_origin(split, keep=never_seen).items()
     ]
+
+
+def _worst_origin(results: Results, split: str) -> dict | None:
+    """The origin of a split with the lowest AUROC; None where fewer than two have one."""
+    origins = results.subgroups.get(split, {}).get(ORIGIN, {})
+    judged = {name: group for name, group in origins.items() if "auroc" in group.argmax and not group.against}
+    if len(judged) < 2:
+        return None
+    name = min(judged, key=lambda name: judged[name].argmax["auroc"].value)
+    return {"name": name, "group": judged[name]}
 
 
 def _shown_metrics(results: Results) -> dict[str, Metric]:

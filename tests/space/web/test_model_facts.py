@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from copy import deepcopy
 
 import pytest
 
@@ -12,16 +13,21 @@ from space.web.model_facts import Counts, ModelFacts
 from tests.conftest import DEFAULT_MODEL
 
 LABELS = ["NORMAL", "PNEUMONIA"]
+RECORDED = json.loads((DEFAULT_MODEL / "results.json").read_text())
+POPULATION = RECORDED["dataset"]["audit"]["about"]["population"]
 
 
 def test_the_bundled_models_facts():
     facts = ModelFacts.load(ModelId(str(DEFAULT_MODEL)), LABELS)
     assert facts.model.link == "`default-model`"
     assert facts.positive == "PNEUMONIA"
-    assert [sum(n for n, _ in counts.bins) for counts in (facts.validation, facts.test)] == [524, 624]
-    assert facts.called == (85, 234)
-    assert facts.population.startswith("children of 1 to 5 years")
-    assert facts.card.lstrip().startswith("# mobilenetv2-pneumonia")
+    assert [sum(n for n, _ in counts.bins) for counts in (facts.validation, facts.test)] == [
+        RECORDED["images"][split] for split in ("validation", "test")
+    ]
+    right, flagged = RECORDED["confusion"]["test"]["operating_point"][0]
+    assert facts.called == (flagged, right + flagged)
+    assert facts.population == POPULATION
+    assert facts.card.lstrip().startswith("# best-pneumonia")
     assert "model-index" not in facts.card
     assert "figures/roc.png" not in facts.card
     assert "](EVALUATION.md)" not in facts.card
@@ -76,30 +82,30 @@ def test_a_model_without_card_and_results(tmp_path):
 
 
 def test_a_model_without_a_test_split_keeps_its_validation_counts_and_population(tmp_path):
-    results = json.loads((DEFAULT_MODEL / "results.json").read_text())
+    results = deepcopy(RECORDED)
     for parts in (results["splits"], results["confusion"], results["calibration"]["splits"]):
         del parts["test"]
     (tmp_path / "results.json").write_text(json.dumps(results | {"saliency": None, "shortcuts": None, "shift": []}))
     facts = ModelFacts.load(ModelId(str(tmp_path)), LABELS)
-    assert sum(n for n, _ in facts.validation.bins) == 524
+    assert sum(n for n, _ in facts.validation.bins) == RECORDED["images"]["validation"]
     assert (facts.positive, facts.test, facts.called) == ("PNEUMONIA", None, None)
-    assert facts.population.startswith("children of 1 to 5 years")
+    assert facts.population == POPULATION
 
 
 def test_older_results_without_counts_are_no_obstacle(tmp_path):
-    results = json.loads((DEFAULT_MODEL / "results.json").read_text())
+    results = deepcopy(RECORDED)
     del results["calibration"]["splits"]["validation"]["bins"]
     (tmp_path / "results.json").write_text(json.dumps(results))
     facts = ModelFacts.load(ModelId(str(tmp_path)), LABELS)
     assert facts.validation is None
-    assert sum(n for n, _ in facts.test.bins) == 624
+    assert sum(n for n, _ in facts.test.bins) == RECORDED["images"]["test"]
 
 
 @pytest.mark.parametrize(
     ("lows", "expected"), [([0.1, 0.2], True), ([0.1, 0.0], False), ([-0.1, -0.2], False), ([], None)]
 )
 def test_what_the_models_deletion_test_says_of_its_maps(tmp_path, lows, expected):
-    results = json.loads((DEFAULT_MODEL / "results.json").read_text())
+    results = deepcopy(RECORDED)
     entry = {"value": 0.5, "low": 0.1, "high": 1.0, "n": 9, "unit": "patient"}
     counts = {"method": "blur", "others": "anywhere", "images": 9, "empty": 0}
     falls = dict.fromkeys(("lead", "hottest", "other"), entry)

@@ -26,7 +26,7 @@ def test_only_the_named_endpoints_are_public(demo):
 def test_texts_state_the_model_and_the_limits(demo):
     (model,) = [value for value in values(demo) if value.startswith("Model: ")]
     assert model.startswith("Model: `default-model`. Whatever the image, it answers with one of: NORMAL, PNEUMONIA.")
-    assert "Training images: children of 1 to 5 years" in model
+    assert "Training images: kermany: children aged 1 to 5" in model
     assert any("up to 7 MB" in value for value in values(demo))
     assert any(value.startswith("Up to 33 images") for value in values(demo))
 

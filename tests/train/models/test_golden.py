@@ -7,7 +7,7 @@ from train.models.golden import golden_pixels, write_golden
 
 
 def test_the_images_are_those_that_earlier_versions_drew():
-    assert torch.equal(golden_pixels(224), load_file(DEFAULT_MODEL / "golden.safetensors")["pixels"])
+    assert torch.equal(golden_pixels(160), load_file(DEFAULT_MODEL / "golden.safetensors")["pixels"])
 
 
 def test_what_is_written_is_what_the_model_answers_in_evaluation_mode(tmp_path):

@@ -222,6 +222,9 @@ def test_origins_have_one_table_and_hospitals_are_in_it_only_if_they_are_more_th
     (others,) = (block for block in evaluation.split("\n\n") if block.startswith("| subgroup |"))
     assert [line.split(" | ")[0] for line in others.splitlines()[2:]] == ["| view: AP (NORMAL 40, PNEUMONIA 40)"]
     card = card_of(results)
+    worst = "The worst on test is `c`: AUROC 0.700 (0.250 to 0.750), sensitivity 0.500 (0.250 to 0.750), specificity"
+    assert worst in page(card)
+    assert "The worst on" not in card_of(make_results(subgroups={"test": {"origin": {"a": of_a}}}))
     assert "| test | b | NORMAL 20, PNEUMONIA 20 | 0.800 (0.250 to 0.750) |" in card
     assert "sensitivity at argmax" not in card.split("by origin?")[1].split("##")[0]
     assert "never seen" not in card + evaluation
