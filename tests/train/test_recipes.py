@@ -25,7 +25,10 @@ def test_two_steps_of_every_recipe(path, tmp_path):
     model, processor = build(recipe.model, [f"class {k}" for k in range(classes)], init="scratch")
     small = small_splits((40, 40))["train"].pixels
     labels = np.arange(len(small)) % classes
-    splits = {"train": PixelDataset(small, labels), "validation": PixelDataset(small[:12], labels[:12])}
+    lungs = np.zeros(small.shape, np.uint8)
+    lungs[:, SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4] = 255
+    masks = lungs if recipe.needs_lungs else None
+    splits = {"train": PixelDataset(small, labels, lungs=masks), "validation": PixelDataset(small[:12], labels[:12])}
     splits |= {CORRUPTED: splits["validation"]} if recipe.control.selection == "robust-auroc" else {}
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
     job = TrainingInputs(recipe, model, splits, Normaliser(*normalisation(processor), CPU), tmp_path, 0, 2, {})

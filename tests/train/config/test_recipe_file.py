@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from space.errors import UsageError
-from tests.conftest import DEFAULT_MODEL, TINY_RECIPE
+from tests.conftest import REPOSITORY, TINY_RECIPE
 from train.config.recipe import KEYS, SECTIONS
 from train.config.recipe_file import RECIPES, find_recipe, load_recipe
 
@@ -123,7 +123,7 @@ def test_a_recipe_written_out_is_the_same_recipe(tmp_path):
 
 
 def test_the_recipe_of_an_earlier_version_is_written_out_byte_for_byte_as_it_was():
-    path = DEFAULT_MODEL / "recipe.toml"
+    path = REPOSITORY / "tests" / "train" / "run_of_5c919f0" / "recipe.toml"
     text = path.read_text(encoding="utf-8")
     keys = {line.partition(" = ")[0] for line in text.splitlines()}  # others came later
     written = load_recipe(path).to_toml().partition("\n[data]\n")[0].splitlines(keepends=True)
