@@ -50,9 +50,7 @@ def build(recipe: ModelRecipe, labels: list[str], init: str | None = None):
 
 def _build_chest_cnn(recipe: ModelRecipe, labels: list[str], init: str):
     if recipe.output_stride:
-        raise UsageError(
-            f"output_stride = {recipe.output_stride}: {recipe.architecture} has a fixed one; leave it out."
-        )
+        raise _fixed_stride(recipe)
     if recipe.dropout:
         raise UsageError(
             f"dropout = {recipe.dropout}: {recipe.architecture} has its study's dropout rates built in; "
@@ -94,10 +92,7 @@ def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
     except TypeError:
         if not recipe.output_stride:
             raise
-        raise UsageError(
-            f"output_stride = {recipe.output_stride}: {recipe.architecture} has a fixed one. Leave output_stride out, "
-            "or use a MobileNetV2, ResNet or EfficientNet."
-        ) from None
+        raise _fixed_stride(recipe) from None
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"timm cannot build {recipe.architecture!r}: {first_line(error)}") from None
     # timm's own last layer is drawn the wider, the fewer the classes: with two, training would start at a loss of 4.
@@ -119,6 +114,13 @@ def _build_timm(recipe: ModelRecipe, labels: list[str], init: str):
     family = next((name for name in GRADCAM_LAYERS if recipe.architecture.startswith(name)), None)
     model.config.gradcam_layer = GRADCAM_LAYERS.get(family)
     return model, processor
+
+
+def _fixed_stride(recipe: ModelRecipe) -> UsageError:
+    return UsageError(
+        f"output_stride = {recipe.output_stride}: {recipe.architecture} has a fixed one. Leave output_stride out, or "
+        "use a MobileNetV2, ResNet or EfficientNet."
+    )
 
 
 def _arguments(recipe: ModelRecipe) -> dict[str, float | int]:

@@ -36,6 +36,13 @@ def hospital_results(results: Results) -> list[HospitalResult]:
     return rows
 
 
+def unseen_hospitals(matrix: Sequence[HospitalResult]) -> list[HospitalResult]:
+    """What trainings never saw, where AUROC is defined: a hospital of several origins as a whole, else its origin."""
+    unseen = [result for result in matrix if result.never_seen and result.auroc]
+    whole = {tuple(result.left_out) for result in unseen if result.tested_on in result.left_out}
+    return [result for result in unseen if result.tested_on in result.left_out or tuple(result.left_out) not in whole]
+
+
 def arrange(matrix: Sequence[HospitalResult]) -> tuple[list[str], dict[str, dict[str, HospitalResult]]]:
     """The columns of a matrix, and its rows {what was left out: {tested on: result}}."""
     rows: dict[str, dict[str, HospitalResult]] = {}

@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from space.errors import CommandParser, run_cli
 from space.results.checked_json import read_json
-from space.results.evaluation_records import HospitalMatrix, HospitalResult, Metrics
+from space.results.evaluation_records import HospitalMatrix, Metrics
 from space.results.results_file import Results, read_results, write_results
 from space.results.training_records import DatasetRecord
 from train.common.atomic_output import write_text_whole
@@ -19,7 +19,7 @@ from train.common.templates import render_template
 from train.data.origins import HOSPITAL, LEFT_OUT, ORIGIN
 from train.evaluation.metrics import CLASS_METRICS, METRICS, Metric
 from train.models.pretrained import KNOWN_FILES
-from train.report.hospitals import matrix_tables
+from train.report.hospitals import matrix_tables, unseen_hospitals
 
 CONTROL_NAMES = {
     "lungs_removed": "the lungs",
@@ -73,7 +73,7 @@ def _values(results: Results) -> dict:
         "left_out": results.recipe.left_out,
         "selected_by": "AUROC of the worst origin" if metric == "worst_origin_auroc" else _in_words(metric),
         "by_origin": _by_origin(results),
-        "unseen_hospitals": _unseen_hospitals(results),
+        "unseen_hospitals": unseen_hospitals(results.hospitals.results) if results.hospitals else [],
         "worst_origin": _worst_origin(results, home),
         "matrices": matrix_tables(results.hospitals),
         "compared_origins": list(results.history[-1].origin_auroc),
@@ -104,14 +104,6 @@ def _by_origin(results: Results) -> list[dict]:
         for split in ("test", LEFT_OUT, "validation")
         for name, group in results.by_origin(split, keep=never_seen).items()
     ]
-
-
-def _unseen_hospitals(results: Results) -> list[HospitalResult]:
-    """Of the matrix, what training never saw: a hospital as a whole where it has several origins, else its origin."""
-    matrix = results.hospitals.results if results.hospitals else []
-    unseen = [result for result in matrix if result.never_seen and result.auroc]
-    whole = {tuple(result.left_out) for result in unseen if result.tested_on in result.left_out}
-    return [result for result in unseen if result.tested_on in result.left_out or tuple(result.left_out) not in whole]
 
 
 def _worst_origin(results: Results, split: str) -> dict | None:

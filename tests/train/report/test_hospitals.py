@@ -11,7 +11,7 @@ from space.results.results_file import Results, read_results, write_results
 from tests.commands import call
 from tests.train.report.fixtures import ENTRY, card_of, group, make_results
 from train.report import model_card
-from train.report.hospitals import draw_matrix, hospital_results, matrix_table
+from train.report.hospitals import draw_matrix, hospital_results, matrix_table, unseen_hospitals
 
 
 def run(without: list[str], **splits: dict) -> Results:
@@ -58,6 +58,13 @@ def test_the_table_has_a_row_for_each_training_and_marks_what_it_never_saw(matri
         "| all but B | 0.930 (0.250 to 0.750) | **0.700** (0.250 to 0.750) |",
     ]
     assert "| all | 0.500 (0.250 to 0.750) | too few images |" in matrix_table([matrix[0], *matrix[2:]], "specificity")
+
+
+def test_a_hospital_counts_as_a_whole_where_it_has_several_origins_else_by_its_origin(matrix):
+    assert [(result.tested_on, result.auroc.value) for result in unseen_hospitals(matrix)] == [("b", 0.7)]
+    whole = replace(matrix[2], tested_on="B", auroc=replace(matrix[2].auroc, value=0.8))
+    assert unseen_hospitals([*matrix, whole]) == [whole]
+    assert unseen_hospitals([replace(result, auroc=None) for result in matrix]) == []
 
 
 def test_the_figure_has_both_measures_and_frames_what_was_never_seen(matrix):
